@@ -1,0 +1,1 @@
+"""Bundled artifacts: ``mini``, the one used where no other is named."""

@@ -1,0 +1,1 @@
+"""The ``ugrn`` command: one file per subcommand."""

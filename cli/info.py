@@ -1,0 +1,55 @@
+"""``ugrn info``: what an artifact is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ugrn.runtime import bundled_artifact, open_artifact
+
+NAME = "info"
+HELP = """Say what an artifact is: backbone, probe, parity, validation, licence; checks every file.
+
+Example: ugrn info my-artifact
+"""
+
+
+def command(
+    artifact: Annotated[Path | None, typer.Argument(help="Artifact folder; the bundled one if left out.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the manifest as it stands.")] = False,
+) -> None:
+    opened = open_artifact(artifact or bundled_artifact())
+    if json:
+        typer.echo((opened.folder / "artifact.json").read_text(encoding="utf-8"), nl=False)
+        return
+    manifest = opened.manifest
+    worst = max(value for outputs in manifest.parity["deviation"].values() for value in outputs.values())
+    size = sum(entry["size"] for entry in manifest.files.values()) / 1e6
+    lines = {
+        "folder": str(opened.folder),
+        "backbone": f"{manifest.backbone} ({len(opened.names):,} genes; weights under {manifest.licence})",
+        "probe": f"readout {manifest.readout}, gradient {manifest.gradient}, baseline {manifest.baseline:g}",
+        "levels": f"VVP {_levels(manifest.vvp_levels)}; GDT {_levels(manifest.gdt_levels)}",
+        "units": manifest.units,
+        "context": f"{len(opened.context)} genes",
+        "parity": f"within {worst:.0e} of float64 autograd",
+        "translator": _translator(manifest.metrics),
+        "files": f"{len(manifest.files)}, {size:.1f} MB, all verified",
+    }
+    for name, text in lines.items():
+        typer.echo(f"{name:<11}{text}")
+
+
+def _levels(levels: tuple[float, ...]) -> str:
+    return " ".join(f"{level:g}" for level in levels)
+
+
+def _translator(metrics: dict[str, dict[str, float]]) -> str:
+    if not metrics:
+        return "none yet; run ugrn train"
+    return (
+        f"validation AUPRC {metrics['ensemble']['validation_auprc']:.3f} "
+        f"({metrics['settings']['negatives']} negatives, chance 0.5), trained on {metrics.get('network', 'a network')}"
+    )

@@ -1,0 +1,69 @@
+"""``ugrn pretrain``: train a mini backbone on expression data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .extras import needs
+from .progress import Progress as Line
+
+NAME = "pretrain"
+HELP = """Pretrain a mini backbone on expression data (.h5 corpus files, .h5ad, or folders of them).
+
+Run the same command again to resume a run that was stopped.
+
+Example: ugrn pretrain corpus averages --genes genes -o my-pretrained
+"""
+
+
+def command(
+    expression: Annotated[
+        list[Path],
+        typer.Argument(help="Expression files or folders; tissue means in a folder named 'averages' weigh more."),
+    ],
+    genes: Annotated[Path, typer.Option(help="Folder with the NCBI, HGNC and MGI gene tables.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
+    gene_embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Parquet with columns gene and embedding; by default the genes' names are embedded (extra: text)."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1)] = 11_000,
+    width: Annotated[int, typer.Option(min=8)] = 192,
+    layers: Annotated[int, typer.Option(min=1)] = 2,
+    heads: Annotated[int, typer.Option(min=1)] = 6,
+    seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: torch decides.", min=0)] = 0,
+) -> None:
+    with needs("export", "ugrn pretrain"):
+        from ugrn.export.training.pretrain import PretrainConfig, Progress
+        from ugrn.export.training.run import Sizes, pretrain_to_folder
+    line = Line("steps", every=30.0)
+
+    def report(progress: Progress) -> None:
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in (progress.held_out or {}).items())
+        note = f"loss {progress.loss:.4f}" + (f"; held out: {scores}" if scores else "")
+        line(progress.step, progress.steps, note, now=bool(scores))
+
+    config = PretrainConfig(steps=steps, seed=seed)
+    sizes = Sizes(width, layers, heads)
+    facts = pretrain_to_folder(
+        expression,
+        genes,
+        output,
+        config,
+        sizes,
+        gene_embeddings,
+        threads,
+        report,
+        lambda text: typer.echo(text, err=True),
+    )
+    typer.echo(
+        f"backbone written: {output}; held-out R2 {facts['held_out']['r2_1']:.4f} from one visible gene; next: "
+        f"ugrn export mini {output} -o ARTIFACT",
+        err=True,
+    )

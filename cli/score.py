@@ -1,0 +1,72 @@
+"""``ugrn score``: a pair list in, a table of probabilities out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from ugrn.runtime import ScoreSettings, load
+
+from .progress import Progress
+
+NAME = "score"
+HELP = """Score a pair list: the probability that each source regulates its target.
+
+Example: ugrn score pairs.csv -o edges.csv --prior 0.01
+"""
+
+
+def command(
+    pairs: Annotated[
+        Path | None,
+        typer.Argument(help="CSV, TSV (also .gz), Parquet or HDF5 with columns source and target, or two columns."),
+    ] = None,
+    artifact: Annotated[Path | None, typer.Option(help="Artifact folder; the bundled one if left out.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Result: .csv, .tsv, .parquet or .h5.")] = None,
+    example: Annotated[bool, typer.Option(help="Score the artifact's own example pairs.")] = False,
+    prior: Annotated[float | None, typer.Option(help="Expected share of edges among the pairs, e.g. 0.01.")] = None,
+    features: Annotated[bool, typer.Option(help="Also write the 16 probe features.")] = False,
+    strict: Annotated[bool, typer.Option(help="Fail if any pair cannot be scored.")] = False,
+    top: Annotated[int, typer.Option(help="Print this many of the strongest edges.")] = 0,
+    provider: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: onnxruntime decides.")] = 0,
+    memory_mb: Annotated[int, typer.Option(help="Memory budget of one block, MiB.")] = 256,
+) -> None:
+    scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
+    if (pairs is None) != example:
+        raise typer.BadParameter("give a pair list, or --example, and not both", param_hint="PAIRS")  # noqa: EM101
+    if output is None:
+        raise typer.BadParameter("say where the result goes, e.g. -o edges.csv", param_hint="-o")  # noqa: EM101
+    listed = scorer.artifact.example_pairs if pairs is None else pairs
+    progress = Progress("pairs")
+    summary = scorer.score_file(listed, output, ScoreSettings(prior, features, strict), progress)
+    if summary.rejects is not None:
+        why = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items())
+        typer.echo(
+            f"{summary.read - summary.scored} of {summary.read} pairs rejected ({why}): {summary.rejects}",
+            err=True,
+        )
+    typer.echo(f"{summary.scored} pairs scored in {summary.seconds:.1f} s: {output}", err=True)
+    if top:
+        typer.echo(_strongest(output, top))
+
+
+def _strongest(path: Path, count: int) -> str:
+    """The strongest edges of a result, as a table."""
+    if path.suffix == ".h5":
+        raise typer.BadParameter("--top reads .csv, .tsv or .parquet results", param_hint="--top")  # noqa: EM101
+    lazy = (
+        pl.scan_parquet(path)
+        if path.suffix == ".parquet"
+        else pl.scan_csv(path, separator="\t" if path.suffix == ".tsv" else ",")
+    )
+    rows = lazy.select("source", "target", "probability").top_k(count, by="probability").collect()
+    width = max(8, *(len(name) for column in ("source", "target") for name in rows[column]))
+    lines = [f"{'source':<{width}}  {'target':<{width}}  probability"]
+    lines += [
+        f"{s:<{width}}  {t:<{width}}  {p:.3f}" for s, t, p in rows.sort("probability", descending=True).iter_rows()
+    ]
+    return "\n".join(lines)

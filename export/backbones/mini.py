@@ -1,0 +1,165 @@
+"""The bundled backbone: a small scFM with text-informed gene tokens.
+
+Post-norm transformer over ``<cls>`` and gene tokens (Vaswani et al. 2017, arXiv 1706.03762) with a
+continuous value encoder and a cell-to-gene head as in scGPT (Cui et al. 2024, "MVC"). A gene's token is a
+learned projection of a sentence embedding of its name plus a learned residual; after training the two are
+folded into one finished table, so that an exported graph knows no text model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ugrn.runtime.artifact import BackboneShape
+
+from .base import BackboneCard
+
+CARD = BackboneCard(
+    name="mini",
+    licence="CC-BY-SA-4.0",
+    units="standard deviations of the gene from its mean within one expression source",
+    baseline=0.0,
+    vvp_levels=(-2.0, -1.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0),
+    gdt_levels=(-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0),
+    readouts=("mvc", "masked"),
+)
+
+
+@dataclass(frozen=True)
+class MiniConfig:
+    """Size of a mini backbone.
+
+    Attributes:
+        width: token width d.
+        layers: number of transformer layers.
+        heads: attention heads; divides `width`.
+        feedforward: hidden width of the feed-forward blocks.
+        text_width: width of the gene embeddings the gene tokens are learned from.
+    """
+
+    width: int = 192
+    layers: int = 2
+    heads: int = 6
+    feedforward: int = 384
+    text_width: int = 384
+
+
+class LearnedGenes(nn.Module):
+    """Gene tokens in training: LayerNorm(projection of the embedding + residual)."""
+
+    def __init__(self, embeddings: Tensor, width: int) -> None:
+        super().__init__()
+        self.register_buffer("embeddings", embeddings, persistent=False)  # [V, text_width]
+        self.projection = nn.Linear(embeddings.shape[1], width)
+        self.residual = nn.Embedding(len(embeddings), width)
+        self.norm = nn.LayerNorm(width)
+        nn.init.normal_(self.residual.weight, std=0.02)
+
+    def forward(self, genes: Tensor) -> Tensor:
+        text = F.embedding(genes, cast(Tensor, self.embeddings))
+        return cast(Tensor, self.norm(self.projection(text) + self.residual(genes)))
+
+
+class FinishedGenes(nn.Module):
+    """Gene tokens after training: one half-precision table ``[V, d]``."""
+
+    def __init__(self, genes: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.zeros(genes, width, dtype=torch.float16))
+
+    def forward(self, genes: Tensor) -> Tensor:
+        rows = F.embedding(genes, cast(Tensor, self.table))
+        return rows.float() if rows.dtype == torch.float16 else rows
+
+
+class MiniLayer(nn.Module):
+    """One post-norm transformer layer: x = LN(x + attention(x)); x = LN(x + feedforward(x))."""
+
+    def __init__(self, config: MiniConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.out = nn.Linear(config.width, config.width)
+        self.norm1 = nn.LayerNorm(config.width)
+        self.expand = nn.Linear(config.width, config.feedforward)
+        self.shrink = nn.Linear(config.feedforward, config.width)
+        self.norm2 = nn.LayerNorm(config.width)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        width = x.shape[-1]
+        qkv = self.qkv(x)
+
+        def heads(part: Tensor) -> Tensor:
+            return part.reshape(*part.shape[:-1], self.heads, width // self.heads).transpose(-3, -2)
+
+        return (
+            heads(qkv[..., :width]),
+            heads(qkv[..., width : 2 * width]),
+            heads(qkv[..., 2 * width :]),
+        )
+
+    def merge(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = self.norm1(x + self.out(attended.transpose(-3, -2).reshape(x.shape)))
+        return cast(Tensor, self.norm2(x + self.shrink(F.gelu(self.expand(x)))))
+
+
+class MiniBackbone(nn.Module):
+    """The mini scFM; see the module's docstring."""
+
+    def __init__(self, config: MiniConfig, symbols: list[str], genes: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.symbols = symbols
+        self.card = CARD
+        self.shape = BackboneShape(config.width, config.heads, config.feedforward, config.layers)
+        width = config.width
+        self.genes = genes
+        self.value1 = nn.Linear(1, width)
+        self.value2 = nn.Linear(width, width)
+        self.gate = nn.Linear(width, width, bias=False)
+        self.mask = nn.Parameter(torch.zeros(width))
+        self.cls = nn.Parameter(torch.randn(width) * 0.5)
+        self.stack = nn.ModuleList(MiniLayer(config) for _ in range(config.layers))
+        self.decoder = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
+        self.cell_query = nn.Linear(width, width)
+        self.cell_scale = 1.0 / math.sqrt(width)
+
+    @property
+    def layers(self) -> Iterable[MiniLayer]:
+        return cast(Iterable[MiniLayer], self.stack)
+
+    def embed(self, genes: Tensor, values: Tensor) -> Tensor:
+        gene = self.genes(genes)  # [..., d]
+        value = self.value2(F.gelu(self.value1(values.unsqueeze(-1))))  # [..., d]
+        return cast(Tensor, gene + value + value * self.gate(gene))
+
+    def embed_masked(self, genes: Tensor) -> Tensor:
+        return cast(Tensor, self.genes(genes) + self.mask)
+
+    def cls_token(self) -> Tensor:
+        return self.cls
+
+    def decode(self, tokens: Tensor) -> Tensor:
+        return cast(Tensor, self.decoder(tokens).squeeze(-1))
+
+    def decode_cell(self, cell: Tensor, targets: Tensor) -> Tensor:
+        queries = self.cell_query(self.genes(targets)) * self.cell_scale  # [Q, d]
+        return torch.matmul(cell, queries.transpose(0, 1))
+
+    @torch.no_grad()
+    def finished(self) -> MiniBackbone:
+        """A copy in evaluation mode whose gene tokens are one half-precision table."""
+        table = FinishedGenes(len(self.symbols), self.config.width)
+        ids = torch.arange(len(self.symbols))
+        cast(Tensor, table.table).copy_(self.genes(ids).to(torch.float16))
+        copy = MiniBackbone(self.config, self.symbols, table)
+        own = {k: v for k, v in self.state_dict().items() if not k.startswith("genes.")}
+        copy.load_state_dict({**own, "genes.table": table.table})
+        return copy.eval()

@@ -1,0 +1,159 @@
+"""Writing artifact folders: to a temporary folder first, renamed when whole and proven."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from ugrn.runtime.artifact import FORMAT, MANIFEST, Manifest, file_entry, open_artifact
+from ugrn.runtime.errors import InputError
+from ugrn.runtime.translator import Translator, save_translator
+
+from .backbones.base import Backbone, Origin, Readout
+from .card import model_card
+from .graph import OPSET, Probe, check_parity, export_onnx, export_torchscript
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What to export.
+
+    Attributes:
+        readout: where predictions are read; None takes the backbone's default.
+        context: symbols of the reference context.
+        torchscript: also write ``vvp.ts`` and ``gdt.ts``.
+        overwrite: replace an existing folder.
+        example_pairs: pair list to ship as the artifact's example.
+    """
+
+    readout: str | None = None
+    context: Sequence[str] = ()
+    torchscript: bool = False
+    overwrite: bool = False
+    example_pairs: Path | None = None
+
+
+def write_artifact(
+    backbone: Backbone,
+    folder: Path,
+    settings: ExportSettings,
+    origin: Origin,
+    report: Callable[[str], None] = lambda line: None,
+) -> Manifest:
+    """Export a backbone into a new artifact folder.
+
+    Raises:
+        InputError: the folder exists, or a context gene or readout is not the backbone's.
+        ParityError: a graph deviates from float64 autograd; nothing is written.
+    """
+    card = backbone.card
+    readout = settings.readout or card.readouts[0]
+    if readout not in get_args(Readout):
+        message = f"readout {readout!r} is not known; expected one of {', '.join(get_args(Readout))}"
+        raise InputError(message)
+    unknown = sorted(set(settings.context) - set(backbone.symbols))
+    if unknown:
+        message = f"context genes not in the backbone's vocabulary: {', '.join(unknown[:10])}"
+        raise InputError(message)
+    probe = Probe(backbone, cast(Readout, readout), card.baseline)
+    every_level = (*card.vvp_levels, *card.gdt_levels, card.baseline)
+    with new_folder(folder, settings.overwrite) as part:
+        for name, tangent in (("vvp", False), ("gdt", True)):
+            report(f"tracing {name}.onnx")
+            export_onnx(probe, tangent, part / f"{name}.onnx")
+            if settings.torchscript:
+                export_torchscript(probe, tangent, part / f"{name}.ts")
+        report("comparing with float64 autograd")
+        parity = check_parity(probe, part, (min(every_level), max(every_level)))
+        _write_lines(part / "genes.txt", backbone.symbols)
+        _write_lines(part / "context.txt", settings.context)
+        _write_lines(part / "aliases.tsv", [f"{name}\t{gene}" for name, gene in origin.aliases.items()])
+        if origin.licence_text:
+            (part / "LICENSE").write_text(origin.licence_text, encoding="utf-8")
+        if settings.example_pairs is not None:
+            shutil.copyfile(settings.example_pairs, part / "example_pairs.csv")
+        manifest = Manifest(
+            format=FORMAT,
+            backbone=card.name,
+            licence=card.licence,
+            readout=readout,
+            gradient=card.gradient,
+            units=card.units,
+            baseline=card.baseline,
+            vvp_levels=card.vvp_levels,
+            gdt_levels=card.gdt_levels,
+            shape=backbone.shape,
+            opset=OPSET,
+            parity=parity,
+            provenance={**origin.provenance, "exported_with": _versions()},
+        )
+        return _seal(part, manifest)
+
+
+def add_translator(
+    artifact: Path, translator: Translator, metrics: Mapping[str, Any], destination: Path | None = None
+) -> Manifest:
+    """Put a trained translator into an artifact, in place or into a copy at `destination`."""
+    opened = open_artifact(artifact)
+    with new_folder(destination or artifact, overwrite=destination is None) as part:
+        for name in opened.manifest.files:
+            shutil.copyfile(artifact / name, part / name)
+        save_translator(translator, part / "translator.npz")
+        return _seal(part, replace(opened.manifest, metrics=dict(metrics)))
+
+
+@contextmanager
+def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder that takes the place of `folder` when the block ends well, and vanishes when not.
+
+    Raises:
+        InputError: `folder` exists and may not be replaced, or its parent does not exist.
+    """
+    if folder.exists() and not overwrite:
+        message = f"{folder}: exists already; choose another folder with -o, or pass --overwrite"
+        raise InputError(message)
+    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
+        message = f"{folder}: is not an artifact folder and will not be replaced; choose another with -o"
+        raise InputError(message)
+    if not folder.absolute().parent.is_dir():
+        message = f"{folder}: its parent folder does not exist; make it first with: mkdir -p {folder.parent}"
+        raise InputError(message)
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    part.mkdir()
+    try:
+        yield part
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+            folder.rename(old)
+            part.rename(folder)
+            shutil.rmtree(old)
+        else:
+            part.rename(folder)
+    finally:
+        if part.exists():
+            shutil.rmtree(part)
+
+
+def _seal(part: Path, manifest: Manifest) -> Manifest:
+    """Write model card and manifest over the files of a folder."""
+    (part / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
+    listed = {path.name: file_entry(path) for path in sorted(part.iterdir()) if path.name != MANIFEST}
+    manifest = replace(manifest, files=listed)
+    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
+    (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    return manifest
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("ugrn", "torch", "onnx", "onnxruntime")}

@@ -1,0 +1,91 @@
+"""The model card: what an artifact is, where it comes from, and what it should not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ugrn.runtime.artifact import Manifest
+
+LIMITS = """\
+- A probability is relative to the training network and to its prevalence (half of the pairs were edges). For a
+  list with another share of edges, give that share with `--prior`.
+- The probabilities were calibrated on genes of the training data set only; on other tissues, species or
+  networks they can be off. They rank hypotheses; they are no evidence that an edge exists in a given cell type.
+- STRING is largely symmetric and has text-mining and co-expression channels: it hardly tests direction, and
+  part of what a text-informed model scores on it is circular. ChIP-based networks are the stricter test.
+- Not for clinical use."""
+
+
+def model_card(manifest: Manifest) -> str:
+    """The Markdown text of ``MODEL_CARD.md``."""
+    levels = ", ".join(f"{level:g}" for level in manifest.vvp_levels)
+    steps = ", ".join(f"{level:g}" for level in manifest.gdt_levels)
+    parts = [
+        f"# ugrn artifact: {manifest.backbone}",
+        "Scores the probability that a source gene regulates a target gene, from the response (VVP) and the "
+        "gradient (GDT) of a frozen single-cell foundation model (UGRN, arXiv 2605.08128).",
+        "## Probe",
+        f"- readout `{manifest.readout}`, gradient {manifest.gradient}\n- units: {manifest.units}\n"
+        f"- baseline {manifest.baseline:g}; VVP levels {levels}; GDT levels {steps}\n"
+        f"- weights under {manifest.licence}",
+        "## Parity with float64 autograd",
+        _parity(manifest.parity),
+    ]
+    if manifest.provenance:
+        parts += ["## Backbone", _provenance(manifest.provenance)]
+    parts += ["## Translator", _metrics(manifest.metrics), "## Limits", LIMITS]
+    return "\n\n".join(parts) + "\n"
+
+
+def _parity(parity: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {name} | {output} | {value:.1e} |"
+        for name, outputs in parity["deviation"].items()
+        for output, value in outputs.items()
+    ]
+    head = f"Largest deviation at {len(parity['shapes'])} random shapes, relative to the largest absolute value.\n"
+    return "\n".join([head, "| file | output | deviation |", "|---|---|---|", *rows])
+
+
+def _provenance(provenance: Mapping[str, Any]) -> str:
+    parts = []
+    if held_out := provenance.get("held_out"):
+        rows = [f"| {name} | {value:.4f} |" for name, value in held_out.items()]
+        parts.append(
+            "Scores on held-out rows. `r2_k`: share of the variance explained with k visible genes, against "
+            "predicting every gene's mean.\n\n" + "\n".join(["| score | value |", "|---|---|", *rows])
+        )
+    if sources := provenance.get("sources"):
+        rows = [
+            f"| {s['name']} | {s['species']} | {s['rows']} | {s['genes']} | {s['licence']} | {s['origin']} |"
+            for s in sources
+        ]
+        head = ["| source | species | rows | genes | licence | origin |", "|---|---|---|---|---|---|"]
+        parts.append("Expression it was pretrained on.\n\n" + "\n".join([*head, *rows]))
+    if embeddings := provenance.get("gene_embeddings"):
+        parts.append(f"Gene tokens are informed by: {embeddings}.")
+    return "\n\n".join(parts) or "No provenance recorded."
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    if not metrics:
+        return "None yet: this artifact gives features but no probabilities. Run `ugrn train`."
+    pairs, calibration = metrics["pairs"], metrics["calibration"]
+    before, after = calibration["before"], calibration["after"]
+    rows = [f"| {name} | {metrics[name]['validation_auprc']:.3f} |" for name in ("vvp", "gdt", "ensemble")]
+    return "\n".join(
+        [
+            f"Trained on {pairs['train_edges']} edges of {metrics.get('network', 'a network')} with "
+            f"{metrics['settings']['negatives']} negatives. Validation: {pairs['validation_edges']} edges that share "
+            "no gene with training, classes weighing the same (chance 0.5).",
+            "",
+            "| score | validation AUPRC |",
+            "|---|---|",
+            *rows,
+            "",
+            f"Calibration: {calibration['kind']}. Expected calibration error {before['ece']:.3f} before, "
+            f"{after['ece']:.3f} after; Brier score {before['brier']:.3f} before, {after['brier']:.3f} after "
+            "(cross-validated).",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Training: the bundled mini backbone, and the translators that read probes."""

@@ -1,0 +1,215 @@
+"""Expression sources for pretraining, brought to one vocabulary and one scale.
+
+Three layouts are read: CSR HDF5 (``data``, ``indices``, ``indptr``, ``genes``), dense HDF5 (``values``,
+``genes``) and ``.h5ad``. Counts become ln(1 + 1e4 x / sum). Every source is z-scored gene by gene with the
+statistics of its own training rows, because only then can a model tell a value from a batch effect; this
+also gives the baseline 0 its meaning, the gene's mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ugrn.runtime.errors import InputError
+
+from .vocabulary import Vocabulary
+
+CLIP = (-4.0, 6.0)
+SMALL = 1e-3
+
+
+@dataclass(frozen=True)
+class Expression:
+    """One source as read: `values` ``[rows, genes]`` log-normalised, columns named by `genes`."""
+
+    name: str
+    values: NDArray[np.float32]
+    genes: list[str]
+    species: str
+    kind: str
+    licence: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class SourceCard:
+    """Provenance of one source, for the model card."""
+
+    name: str
+    origin: str
+    licence: str
+    species: str
+    rows: int
+    genes: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All sources on one vocabulary. N rows, V genes, D sources.
+
+    Attributes:
+        values: ``[N, V]`` float16 z-scores; NaN where the source does not measure the gene or it hardly varies.
+        source: ``[N]`` index of the row's source.
+        measured: per source, the ids of its usable genes.
+        held_out: bool ``[N]``, rows never trained on.
+        cards: provenance of the D sources, with their sampling weights.
+    """
+
+    values: NDArray[np.float16]
+    source: NDArray[np.int64]
+    measured: list[NDArray[np.int64]]
+    held_out: NDArray[np.bool_]
+    cards: list[SourceCard]
+
+
+def find_sources(paths: Sequence[Path]) -> list[Path]:
+    """All ``.h5`` and ``.h5ad`` files among files and folders, sorted by name.
+
+    Raises:
+        InputError: a path does not exist or holds no expression file.
+    """
+    found: list[Path] = []
+    for path in paths:
+        files = sorted([*path.rglob("*.h5"), *path.rglob("*.h5ad")]) if path.is_dir() else [path]
+        if not files or not all(file.is_file() for file in files):
+            message = f"{path}: no expression file found; expected .h5 or .h5ad files, or a folder of them"
+            raise InputError(message)
+        found += files
+    return found
+
+
+def read_expression(path: Path) -> Expression:
+    """Read one source.
+
+    Raises:
+        InputError: the file is in none of the known layouts.
+    """
+    if path.suffix == ".h5ad":
+        return _read_h5ad(path)
+    try:
+        with h5py.File(path) as file:
+            genes = [name.decode() for name in file["genes"][:]]
+            if "values" in file:
+                matrix = file["values"][:].astype(np.float32)
+            else:
+                parts = (file["data"][:], file["indices"][:], file["indptr"][:])
+                matrix = sp.csr_matrix(parts, shape=(len(parts[2]) - 1, len(genes))).toarray()
+            facts = {key: str(value) for key, value in file.attrs.items()}
+    except (OSError, KeyError) as error:
+        message = (
+            f"{path}: cannot be read as expression ({error}); expected HDF5 with 'genes' and either "
+            "'values' or 'data', 'indices', 'indptr', or an .h5ad file"
+        )
+        raise InputError(message) from error
+    kind = facts.get("kind", "lognorm")
+    return Expression(
+        name=path.stem,
+        values=_log_normalise(matrix) if kind == "counts" else matrix,
+        genes=genes,
+        species=facts.get("species", "human"),
+        kind=kind,
+        licence=facts.get("licence", "not stated"),
+        origin=facts.get("source", path.name),
+    )
+
+
+def build_corpus(
+    paths: Sequence[Path],
+    vocabulary: Vocabulary,
+    held_out: float = 0.1,
+    averages_weight: float = 3.0,
+    seed: int = 0,
+) -> Corpus:
+    """Bring all sources to the vocabulary and z-score them.
+
+    A source is drawn in proportion to the square root of its rows, so that many cells of one tissue do not
+    outweigh few of many; sources in a folder named ``averages`` (means of tissues or cell types) count
+    `averages_weight` times as much.
+
+    Raises:
+        InputError: a source shares no varying gene with the vocabulary.
+    """
+    blocks, measured, cards, source, held = [], [], [], [], []
+    for index, path in enumerate(find_sources(paths)):
+        expression = read_expression(path)
+        rows = len(expression.values)
+        out = np.random.default_rng([seed, index]).permutation(rows) < round(held_out * rows)
+        ids, scores = _standardise(expression, vocabulary, ~out)
+        if len(ids) == 0:
+            message = f"{path}: no varying gene of it is in the vocabulary; are its names gene symbols?"
+            raise InputError(message)
+        block = np.full((rows, len(vocabulary.symbols)), np.nan, np.float16)
+        block[:, ids] = scores
+        weight = (averages_weight if path.parent.name == "averages" else 1.0) * rows**0.5
+        blocks.append(block)
+        measured.append(ids)
+        held.append(out)
+        source.append(np.full(rows, index))
+        cards.append(
+            SourceCard(
+                expression.name,
+                expression.origin,
+                expression.licence,
+                expression.species,
+                rows,
+                len(ids),
+                weight,
+            )
+        )
+    return Corpus(np.concatenate(blocks), np.concatenate(source), measured, np.concatenate(held), cards)
+
+
+def _read_h5ad(path: Path) -> Expression:
+    import anndata
+
+    data = anndata.read_h5ad(path)
+    column = next((c for c in ("feature_name", "gene_symbols", "gene_symbol", "symbol") if c in data.var), None)
+    genes = [str(gene) for gene in (data.var_names if column is None else data.var[column])]
+    matrix = data.X.toarray() if sp.issparse(data.X) else np.asarray(data.X)
+    matrix = matrix.astype(np.float32)
+    counts = bool((matrix >= 0).all() and (matrix == np.round(matrix)).all())
+    return Expression(
+        name=path.stem,
+        values=_log_normalise(matrix) if counts else matrix,
+        genes=genes,
+        species=str(data.uns.get("species", "mouse" if _looks_like_mouse(genes) else "human")),
+        kind="counts" if counts else "lognorm",
+        licence=str(data.uns.get("licence", "not stated")),
+        origin=path.name,
+    )
+
+
+def _looks_like_mouse(genes: list[str]) -> bool:
+    """Most mouse symbols are written with one capital first (Nanog), most human ones with capitals only."""
+    return sum(gene[:1].isupper() and gene[1:].islower() for gene in genes) > len(genes) / 2
+
+
+def _log_normalise(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    totals = np.maximum(counts.sum(1, keepdims=True), 1.0)
+    return np.asarray(np.log1p(counts * (1e4 / totals)), np.float32)
+
+
+def _standardise(
+    expression: Expression, vocabulary: Vocabulary, train: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Ids ``[G]`` of the usable genes, and their z-scores ``[rows, G]`` by the training rows' statistics."""
+    rows = vocabulary.names(expression.species).ids(expression.genes).astype(np.int64)
+    values = expression.values
+    seen = values[train]
+    mean, deviation = seen.mean(0), seen.std(0)
+    enough = max(3.0, 0.01 * train.sum())
+    usable = (rows >= 0) & (deviation > SMALL) & ((seen != 0).sum(0) >= enough)
+    columns = np.flatnonzero(usable)
+    columns = columns[np.argsort(-mean[columns], kind="stable")]  # of columns with one id, the most expressed
+    ids, first = np.unique(rows[columns], return_index=True)
+    keep = columns[first]
+    scores = (values[:, keep] - mean[keep]) / deviation[keep]
+    return ids, np.clip(scores, *CLIP)

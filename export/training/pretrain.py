@@ -1,0 +1,263 @@
+"""Pretraining of the mini backbone: predict hidden values from a few visible genes.
+
+A step draws rows from all sources, shows K genes of each (K uniform in 1..32) and asks for the z-scores
+of several hundred genes through the mvc head; every fourth step it also asks for a few masked tokens through
+the query stream. The virtual cell that is probed later, `<cls>` and a source, is therefore a state the model
+was trained on, and M_j is the conditional mean of j given the source. Batches depend on seed and step alone,
+so a resumed run ends where an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..backbones.mini import LearnedGenes, MiniBackbone, MiniConfig
+from ..virtual_cell import encode
+from .corpus import Corpus
+
+QUERY_EVERY = 4
+EVAL_STEP = 1 << 40
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Settings of one pretraining run.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: rows per step.
+        panel: genes whose value is asked for through the mvc head, per step.
+        most_visible: largest number of visible genes.
+        queries: masked tokens per row in the steps that train the token head.
+        rate: peak learning rate (AdamW, linear warm-up, cosine to zero).
+        decay: weight decay of matrices.
+        residual_decay: weight decay of the genes' learned residuals, so that rarely seen genes rely on text.
+        seed: of initial weights and batches.
+    """
+
+    steps: int = 11_000
+    batch: int = 256
+    panel: int = 512
+    most_visible: int = 32
+    queries: int = 8
+    rate: float = 2e-3
+    decay: float = 0.01
+    residual_decay: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What `pretrain` reports: step, steps, loss of the last steps, and held-out scores where measured."""
+
+    step: int
+    steps: int
+    loss: float
+    held_out: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B rows with K visible genes and P genes asked for."""
+
+    genes: Tensor  # int64 [B, K]
+    values: Tensor  # [B, K]
+    panel: Tensor  # int64 [P]
+    wanted: Tensor  # [B, P]
+    counts: Tensor  # bool [B, P]: measured and not visible
+
+
+class Sampler:
+    """Draws batches that depend on (seed, step) alone."""
+
+    def __init__(self, corpus: Corpus, config: PretrainConfig, held_out: bool) -> None:
+        self.corpus = corpus
+        self.config = config
+        self.rows = np.flatnonzero(corpus.held_out == held_out)
+        source = corpus.source[self.rows]
+        weight = np.array([card.weight for card in corpus.cards])[source]
+        share = weight / np.bincount(source, minlength=len(corpus.cards))[source]
+        self.share = np.cumsum(share / share.sum())
+        self.sizes = np.array([len(ids) for ids in corpus.measured])
+        self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+        self.flat = np.concatenate(corpus.measured)
+
+    def draw(self, step: int, visible: int | None = None) -> Batch:
+        """The batch of a step, with a fixed number of visible genes where one is given."""
+        rng = np.random.default_rng([self.config.seed, step])
+        config = self.config
+        at = np.searchsorted(self.share, rng.random(config.batch), side="right")
+        rows = self.rows[np.minimum(at, len(self.rows) - 1)]
+        if visible is None:
+            visible = int(rng.integers(1, config.most_visible + 1))
+        source = self.corpus.source[rows][:, None]
+        pick = (rng.random((config.batch, visible)) * self.sizes[source]).astype(np.int64)
+        genes = self.flat[self.starts[source] + pick]  # [B, K]
+        vocabulary = self.corpus.values.shape[1]
+        panel = rng.choice(vocabulary, min(config.panel, vocabulary), replace=False)
+        wanted = self.corpus.values[rows[:, None], panel].astype(np.float32)
+        return Batch(
+            torch.from_numpy(genes),
+            torch.from_numpy(self.corpus.values[rows[:, None], genes].astype(np.float32)),
+            torch.from_numpy(panel),
+            torch.from_numpy(np.nan_to_num(wanted)),
+            torch.from_numpy(~np.isnan(wanted) & ~_shown(genes, panel, vocabulary)),
+        )
+
+
+def _shown(genes: NDArray[np.int64], panel: NDArray[np.int64], vocabulary: int) -> NDArray[np.bool_]:
+    """Bool ``[B, P]``: which panel genes are among a row's visible genes."""
+    place = np.full(vocabulary, -1)
+    place[panel] = np.arange(len(panel))
+    shown = np.zeros((len(genes), len(panel)), bool)
+    row, column = np.nonzero(place[genes] >= 0)
+    shown[row, place[genes[row, column]]] = True
+    return shown
+
+
+def predict(model: MiniBackbone, batch: Batch, queries: int = 0) -> tuple[Tensor, Tensor | None]:
+    """Predictions of the mvc head ``[B, P]``, and of the token head ``[B, queries]`` for the panel's first genes."""
+    count = len(batch.genes)
+    cls = model.cls_token().expand(count, 1, model.config.width)
+    tokens = torch.cat([cls, model.embed(batch.genes, batch.values)], dim=1)  # [B, 1 + K, d]
+    asked = None
+    if queries:
+        asked = model.embed_masked(batch.panel[:queries]).expand(count, queries, model.config.width)
+    context, answered = encode(model, tokens, queries=asked)
+    tokenwise = None if answered is None else model.decode(answered)
+    return model.decode_cell(context[:, 0], batch.panel), tokenwise
+
+
+def _loss(model: MiniBackbone, batch: Batch, queries: int) -> Tensor:
+    cellwise, tokenwise = predict(model, batch, queries)
+    loss = _masked_mse(cellwise, batch.wanted, batch.counts)
+    if tokenwise is not None:
+        loss = loss + 0.5 * _masked_mse(tokenwise, batch.wanted[:, :queries], batch.counts[:, :queries])
+    return loss
+
+
+def _masked_mse(found: Tensor, wanted: Tensor, counts: Tensor) -> Tensor:
+    weight = counts.to(found.dtype)
+    return ((found - wanted).square() * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+@torch.no_grad()
+def evaluate(model: MiniBackbone, corpus: Corpus, config: PretrainConfig, batches: int = 16) -> dict[str, float]:
+    """Held-out masked MSE, and R2 against predicting every gene's mean, at several numbers of visible genes."""
+    sampler = Sampler(corpus, config, held_out=True)
+    scores: dict[str, float] = {}
+    for visible in sorted({1, 4, config.most_visible}):
+        error = spread = count = token_error = token_spread = 0.0
+        for index in range(batches):
+            batch = sampler.draw(EVAL_STEP + index, visible)
+            cellwise, tokenwise = predict(model, batch, config.queries)
+            weight = batch.counts.float()
+            error += float(((cellwise - batch.wanted).square() * weight).sum())
+            spread += float((batch.wanted.square() * weight).sum())
+            count += float(weight.sum())
+            if tokenwise is not None:
+                few, part = batch.wanted[:, : config.queries], weight[:, : config.queries]
+                token_error += float(((tokenwise - few).square() * part).sum())
+                token_spread += float((few.square() * part).sum())
+        scores[f"mse_{visible}"] = error / count
+        scores[f"r2_{visible}"] = 1.0 - error / spread
+        if config.queries:
+            scores[f"token_r2_{visible}"] = 1.0 - token_error / token_spread
+    return scores
+
+
+def _optimiser(model: MiniBackbone, config: PretrainConfig) -> torch.optim.Optimizer:
+    residual = [p for n, p in model.named_parameters() if n == "genes.residual.weight"]
+    matrices = [p for n, p in model.named_parameters() if p.dim() > 1 and n != "genes.residual.weight"]
+    rest = [p for p in model.parameters() if p.dim() <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": config.decay},
+        {"params": residual, "weight_decay": config.residual_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), fused=True)
+
+
+def _rate(step: int, config: PretrainConfig) -> float:
+    warm = max(1, min(500, config.steps // 10))
+    if step < warm:
+        return config.rate * (step + 1) / warm
+    return config.rate * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
+
+
+def pretrain(
+    corpus: Corpus,
+    symbols: list[str],
+    embeddings: NDArray[np.float32],
+    size: MiniConfig,
+    config: PretrainConfig,
+    resume_file: Path,
+    report: Callable[[Progress], None],
+    every: int = 500,
+) -> tuple[MiniBackbone, dict[str, float]]:
+    """Train a mini backbone.
+
+    Args:
+        corpus: expression on the vocabulary.
+        symbols: V gene symbols.
+        embeddings: ``[V, E]`` gene embeddings the gene tokens are projected from.
+        size: of the backbone; its `text_width` is E.
+        config: of the run.
+        resume_file: training state, written every `every` steps and read where it exists.
+        report: called every 50 steps.
+        every: steps between held-out scores and saved states.
+
+    Returns:
+        The trained backbone with its finished gene table, and its held-out scores.
+    """
+    torch.manual_seed(config.seed)
+    model = MiniBackbone(size, symbols, LearnedGenes(_standardised(embeddings), size.width))
+    optimiser = _optimiser(model, config)
+    start = 0
+    if resume_file.exists():
+        state = torch.load(resume_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        start = int(state["step"])
+    sampler = Sampler(corpus, config, held_out=False)
+    losses: list[float] = []
+    for step in range(start, config.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = _rate(step, config)
+        loss = _loss(model, sampler.draw(step), config.queries if step % QUERY_EVERY == 0 else 0)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+        done = step + 1
+        if done % every == 0 and done < config.steps:
+            _save_state(resume_file, model, optimiser, done)
+            report(Progress(done, config.steps, float(np.mean(losses)), evaluate(model, corpus, config)))
+            losses.clear()
+        elif done % 50 == 0:
+            report(Progress(done, config.steps, float(np.mean(losses)), None))
+    finished = model.finished()
+    scores = evaluate(finished, corpus, config, batches=64)
+    report(Progress(config.steps, config.steps, float(np.mean(losses or [math.nan])), scores))
+    return finished, scores
+
+
+def _standardised(embeddings: NDArray[np.float32]) -> Tensor:
+    centred = embeddings - embeddings.mean(0)
+    return torch.from_numpy((centred / (centred.std() + 1e-12)).astype(np.float32))
+
+
+def _save_state(path: Path, model: MiniBackbone, optimiser: torch.optim.Optimizer, step: int) -> None:
+    part = path.with_suffix(".tmp")
+    torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, part)
+    part.replace(path)

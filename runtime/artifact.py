@@ -1,0 +1,213 @@
+"""Opening an artifact folder: everything in it is checked before anything is used.
+
+An artifact is a folder with ``artifact.json`` (the manifest), the ONNX graphs, the vocabulary, the reference
+context and, once trained, the translator. Nothing in it is executed except the graphs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ArtifactError
+from .genes import GeneNames
+from .translator import Translator, load_translator
+
+FORMAT = 1
+MANIFEST = "artifact.json"
+REQUIRED = frozenset({"vvp.onnx", "gdt.onnx", "genes.txt", "context.txt"})
+OPTIONAL = frozenset(
+    {"aliases.tsv", "translator.npz", "example_pairs.csv", "MODEL_CARD.md", "LICENSE", "vvp.ts", "gdt.ts"}
+)
+
+
+@dataclass(frozen=True)
+class BackboneShape:
+    """Size of a backbone, from which the runtime estimates memory: tokens are `width` wide."""
+
+    width: int
+    heads: int
+    feedforward: int
+    layers: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``artifact.json`` (format 1).
+
+    Attributes:
+        format: version of the artifact format.
+        backbone: name of the scFM.
+        licence: SPDX expression of the weights' licence.
+        readout: where predictions are read (``mvc``, ``masked``, ``token``).
+        gradient: ``exact`` or ``surrogate``.
+        units: what a value of 1 means.
+        baseline: v_b, in `units`.
+        vvp_levels, gdt_levels: levels of the two probes, in `units`.
+        shape: size of the backbone.
+        opset: ONNX operator set of the graphs.
+        parity: largest deviations of the exported graphs from float64 autograd.
+        provenance: how backbone and graphs were made.
+        metrics: what validation said of the translator; empty before training.
+        files: sha256 and size of every other file of the folder.
+    """
+
+    format: int
+    backbone: str
+    licence: str
+    readout: str
+    gradient: str
+    units: str
+    baseline: float
+    vvp_levels: tuple[float, ...]
+    gdt_levels: tuple[float, ...]
+    shape: BackboneShape
+    opset: int
+    parity: dict[str, Any]
+    provenance: dict[str, Any]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An opened and verified artifact folder.
+
+    Attributes:
+        folder: where it lies.
+        manifest: its manifest.
+        names: the vocabulary, V genes.
+        context: int64 ``[C]`` ids of the reference context; all carry the baseline.
+        digest: sha256 of the manifest, which holds the hashes of all other files.
+    """
+
+    folder: Path
+    manifest: Manifest
+    names: GeneNames
+    context: NDArray[np.int64]
+    digest: str
+
+    @property
+    def example_pairs(self) -> Path:
+        """The artifact's own example pair list.
+
+        Raises:
+            ArtifactError: it has none.
+        """
+        if "example_pairs.csv" not in self.manifest.files:
+            message = f"{self.folder}: has no example pairs; give a pair list instead of --example"
+            raise ArtifactError(message)
+        return self.folder / "example_pairs.csv"
+
+    @cached_property
+    def translator(self) -> Translator:
+        """The trained translator.
+
+        Raises:
+            ArtifactError: the artifact has none yet.
+        """
+        if "translator.npz" not in self.manifest.files:
+            message = (
+                f"{self.folder}: has no translator yet, so it gives features but no probabilities; "
+                f"run: ugrn train {self.folder} --edges EDGES.csv"
+            )
+            raise ArtifactError(message)
+        return load_translator(self.folder / "translator.npz")
+
+
+def open_artifact(folder: Path | str) -> Artifact:
+    """Open and verify an artifact folder.
+
+    Raises:
+        ArtifactError: the folder is not an artifact, is of a newer format, is damaged, or names a file
+            this version does not know.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.is_file():
+        message = f"{folder}: no {MANIFEST} found; expected an artifact folder as written by 'ugrn export'"
+        raise ArtifactError(message)
+    raw = path.read_bytes()
+    manifest = parse_manifest(raw, folder)
+    for name, entry in manifest.files.items():
+        _verify(folder / name, entry)
+    symbols = _lines(folder / "genes.txt")
+    if len(set(symbols)) != len(symbols) or not symbols:
+        message = f"{folder}/genes.txt: {len(symbols)} symbols, {len(set(symbols))} distinct; expected distinct ones"
+        raise ArtifactError(message)
+    names = GeneNames(symbols, _aliases(folder / "aliases.tsv"))
+    context = names.ids(_lines(folder / "context.txt")).astype(np.int64)
+    if (context < 0).any() or len(np.unique(context)) != len(context):
+        message = f"{folder}/context.txt: expected distinct genes of genes.txt; export the artifact again"
+        raise ArtifactError(message)
+    return Artifact(folder, manifest, names, context, hashlib.sha256(raw).hexdigest())
+
+
+def parse_manifest(raw: bytes, folder: Path) -> Manifest:
+    """Read a manifest, refusing what this version does not know.
+
+    Raises:
+        ArtifactError: see `open_artifact`.
+    """
+    try:
+        data = json.loads(raw)
+        version = int(data["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{folder}/{MANIFEST}: not a manifest ({error!r}); expected JSON with a 'format' number"
+        raise ArtifactError(message) from error
+    if not 1 <= version <= FORMAT:
+        message = (
+            f"{folder}: artifact format {version} found; this ugrn reads formats 1 to {FORMAT}; "
+            "upgrade with: pip install --upgrade ugrn"
+        )
+        raise ArtifactError(message)
+    try:
+        levels = {key: tuple(float(v) for v in data[key]) for key in ("vvp_levels", "gdt_levels")}
+        manifest = Manifest(**{**data, **levels, "shape": BackboneShape(**data["shape"])})
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"{folder}/{MANIFEST}: incomplete or unknown entries ({error}); export the artifact again"
+        raise ArtifactError(message) from error
+    unknown = sorted(set(manifest.files) - REQUIRED - OPTIONAL)
+    missing = sorted(REQUIRED - set(manifest.files))
+    if unknown or missing:
+        message = f"{folder}/{MANIFEST}: files missing {missing}, not known to this version {unknown}"
+        raise ArtifactError(message)
+    return manifest
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """Size and sha256 of a file, as the manifest lists it."""
+    with path.open("rb") as file:
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _verify(path: Path, entry: Mapping[str, Any]) -> None:
+    if not path.is_file():
+        message = f"{path}: listed in the manifest but missing; copy the whole artifact folder again"
+        raise ArtifactError(message)
+    found = file_entry(path)
+    if found != {"size": entry.get("size"), "sha256": entry.get("sha256")}:
+        message = (
+            f"{path}: found {found['size']} bytes with sha256 {found['sha256'][:12]}…, expected "
+            f"{entry.get('size')} with {str(entry.get('sha256'))[:12]}…; the file is damaged or was changed: "
+            "copy the artifact folder again"
+        )
+        raise ArtifactError(message)
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def _aliases(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    return dict(line.split("\t", 1) for line in _lines(path))

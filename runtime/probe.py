@@ -1,0 +1,165 @@
+"""From pairs to probe features, source by source and never pair by pair.
+
+Pairs are grouped by source; a block of sources runs through the graph at once with the union of its targets,
+and the features of the asked pairs are picked out. VVP and GDT share one pass: the gradient graph also gives
+the value, and the baseline is one more level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .artifact import Artifact
+from .errors import InputError
+from .session import GraphSession, RuntimeSettings
+from .translator import PROBES
+
+MOST_SOURCES = 64
+MOST_PAIRS = 1 << 18
+
+Features = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The levels one pass runs: the union of the probes' levels and the baseline.
+
+    Attributes:
+        levels: float32 ``[K]``, ascending.
+        rows: per probe, the places of its levels in `levels`.
+        baseline: place of the baseline.
+    """
+
+    levels: NDArray[np.float32]
+    rows: dict[str, NDArray[np.intp]]
+    baseline: int
+
+
+def level_grid(artifact: Artifact, probes: tuple[str, ...]) -> Grid:
+    """The union of levels that `probes` need."""
+    manifest = artifact.manifest
+    asked = {"vvp": manifest.vvp_levels, "gdt": manifest.gdt_levels}
+    needed = {level for probe in probes for level in asked[probe]} | {manifest.baseline}
+    levels = np.array(sorted(needed), np.float32)
+    rows = {probe: np.searchsorted(levels, np.array(asked[probe], np.float32)) for probe in probes}
+    return Grid(levels, rows, int(np.searchsorted(levels, np.float32(manifest.baseline))))
+
+
+class Prober:
+    """Computes probe features with one artifact.
+
+    Args:
+        artifact: an opened artifact.
+        settings: provider, threads, memory budget.
+        probes: which of ``vvp`` and ``gdt``; VVP alone runs the cheaper graph without the tangent.
+
+    Raises:
+        InputError: a probe is not known.
+    """
+
+    def __init__(self, artifact: Artifact, settings: RuntimeSettings, probes: tuple[str, ...] = PROBES) -> None:
+        if not probes or not set(probes) <= set(PROBES):
+            message = f"probes {list(probes)} are not known; expected one or both of {list(PROBES)}"
+            raise InputError(message)
+        self.artifact = artifact
+        self.settings = settings
+        self.probes = probes
+        self.grid = level_grid(artifact, probes)
+        graph = "gdt.onnx" if "gdt" in probes else "vvp.onnx"
+        self._session = GraphSession(artifact.folder / graph, settings)
+        self.provider = self._session.provider
+
+    def features(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> Features:
+        """Features of pairs given by gene ids ``[N]``; per probe float32 ``[N, number of levels]``.
+
+        VVP: value at each level minus value at the baseline. GDT: gradient at each level.
+        """
+        out = {probe: np.empty((len(sources), len(rows)), np.float32) for probe, rows in self.grid.rows.items()}
+        asked_sources, source_row = np.unique(sources, return_inverse=True)
+        asked_targets, target_row = np.unique(targets, return_inverse=True)
+        width = self.sources_at_once(len(asked_targets))
+        step = self.targets_at_once(min(width, len(asked_sources)))
+        for first in range(0, len(asked_sources), width):
+            in_block = (source_row >= first) & (source_row < first + width)
+            for start in range(0, len(asked_targets), step):
+                rows = np.flatnonzero(in_block & (target_row >= start) & (target_row < start + step))
+                if len(rows):
+                    block = slice(first, first + width), slice(start, start + step)
+                    cells = self._run(asked_sources[block[0]], asked_targets[block[1]])
+                    self._pick(cells, source_row[rows] - first, target_row[rows] - start, rows, out)
+        return out
+
+    def _run(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
+        context = self.artifact.context
+        levels = np.broadcast_to(self.grid.levels, (len(sources), len(self.grid.levels)))
+        values = np.full(len(context), self.artifact.manifest.baseline, np.float32)
+        return self._session.run(
+            context,
+            values,
+            sources.astype(np.int64),
+            np.ascontiguousarray(levels),
+            targets.astype(np.int64),
+        )
+
+    def _pick(
+        self,
+        cells: list[NDArray[np.float32]],
+        source: NDArray[np.intp],
+        target: NDArray[np.intp],
+        rows: NDArray[np.intp],
+        out: Features,
+    ) -> None:
+        if "vvp" in out:
+            value = cells[0][source, :, target]  # [n, K]
+            out["vvp"][rows] = value[:, self.grid.rows["vvp"]] - value[:, [self.grid.baseline]]
+        if "gdt" in out:
+            out["gdt"][rows] = cells[1][source, :, target][:, self.grid.rows["gdt"]]
+
+    def sources_at_once(self, targets: int) -> int:
+        """How many sources one run may hold within the memory budget, for a number of targets."""
+        least_targets = min(targets, 1024)
+        return int(np.clip(self._budget() // self._source_bytes(least_targets), 1, MOST_SOURCES))
+
+    def targets_at_once(self, sources: int) -> int:
+        """How many targets one run of `sources` may hold within the memory budget."""
+        fixed = sources * self._source_bytes(0)
+        each = sources * (self._source_bytes(1) - self._source_bytes(0))
+        return max(1, int((self._budget() - fixed) // each))
+
+    def _budget(self) -> int:
+        return self.settings.memory_mb << 20
+
+    def _source_bytes(self, targets: int) -> int:
+        """Estimated bytes of activations and results one source needs with `targets` targets."""
+        shape, tokens = self.artifact.manifest.shape, 2 + len(self.artifact.context)
+        token = 8 * shape.width + 2 * shape.feedforward
+        context = tokens * token + 2 * shape.heads * tokens * tokens
+        query = 4 if self.artifact.manifest.readout == "mvc" else token + 2 * shape.heads * (tokens + 1)
+        streams = 2 if "gdt" in self.probes else 1
+        return 4 * streams * len(self.grid.levels) * (context + targets * query)
+
+
+def plan_blocks(
+    indptr: NDArray[np.int64], most_sources: int, most_pairs: int = MOST_PAIRS
+) -> Iterator[tuple[int, int]]:
+    """Cut pairs that are sorted by source into blocks of whole sources.
+
+    Args:
+        indptr: ``[S + 1]``, pairs of source s are ``indptr[s]:indptr[s + 1]``.
+        most_sources: of a block.
+        most_pairs: of a block, unless one source alone has more.
+
+    Yields:
+        First and last-plus-one pair of each block.
+    """
+    first = 0
+    for source in range(1, len(indptr)):
+        last = source == len(indptr) - 1
+        full = source - first >= most_sources
+        if last or full or indptr[source + 1] - indptr[first] > most_pairs:
+            yield int(indptr[first]), int(indptr[source])
+            first = source
