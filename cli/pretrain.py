@@ -36,12 +36,16 @@ def command(
     width: Annotated[int, typer.Option(min=8)] = 192,
     layers: Annotated[int, typer.Option(min=1)] = 2,
     heads: Annotated[int, typer.Option(min=1)] = 6,
+    bfloat16: Annotated[
+        bool, typer.Option(help="Multiply matrices in bfloat16: about twice as fast where the processor can.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch decides.", min=0)] = 0,
 ) -> None:
     with needs("export", "ugrn pretrain"):
-        from ugrn.export.training.pretrain import PretrainConfig, Progress
+        from ugrn.export.training.pretrain import Progress
         from ugrn.export.training.run import Sizes, pretrain_to_folder
+        from ugrn.export.training.sampling import PretrainConfig
     line = Line("steps", every=30.0)
 
     def report(progress: Progress) -> None:
@@ -49,7 +53,7 @@ def command(
         note = f"loss {progress.loss:.4f}" + (f"; held out: {scores}" if scores else "")
         line(progress.step, progress.steps, note, now=bool(scores))
 
-    config = PretrainConfig(steps=steps, seed=seed)
+    config = PretrainConfig(steps=steps, bfloat16=bfloat16, seed=seed)
     sizes = Sizes(width, layers, heads)
     facts = pretrain_to_folder(
         expression,

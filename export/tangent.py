@@ -1,14 +1,10 @@
-"""Forward-mode dual numbers over torch functions.
+"""Forward-mode differentiation of a backbone's ordinary forward code: one rule per torch function.
 
-A `Dual` is a pair (value, tangent) of equal shape, where the tangent is the derivative of the value with
-respect to one scalar per row: the level of the source gene. Backbones are written for plain tensors; handed
-a `Dual`, the same code computes value and derivative side by side through ``__torch_function__``. Only
-ordinary tensor operations run, so the result traces and exports like any forward pass, which
-`torch.func.jvp` does not. The rules are those of forward-mode automatic differentiation (Griewank and
-Walther, "Evaluating Derivatives", 2008, chapter 3).
-
-A plain tensor is a constant: its tangent is zero. A torch function without a rule raises
-`UnsupportedFunctionError`; it is never treated as constant.
+Handed a `Dual`, code written for plain tensors computes value and derivative side by side. Only ordinary
+tensor operations run, so the result traces and exports like any forward pass, which `torch.func.jvp` does not.
+The tangent is the derivative with respect to one scalar per row, the level of the source gene. The rules are
+those of forward-mode automatic differentiation (Griewank and Walther, "Evaluating Derivatives", 2008,
+chapter 3).
 """
 
 from __future__ import annotations
@@ -21,115 +17,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Rule = Callable[..., Any]
-_RULES: dict[Any, Rule] = {}
+from .dual import RULES, Dual, Rule, UnsupportedFunctionError, rule, split, supported
 
-
-class UnsupportedFunctionError(TypeError):
-    """A backbone called a torch function that has no tangent rule."""
-
-
-class Dual:
-    """A value and its tangent, both ``[...]`` of the same shape, that pass through torch functions."""
-
-    __slots__ = ("tangent", "value")
-
-    def __init__(self, value: Tensor, tangent: Tensor) -> None:
-        self.value = value
-        self.tangent = tangent
-
-    @classmethod
-    def __torch_function__(
-        cls,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        rule = _RULES.get(func)
-        if rule is None:
-            name = torch.overrides.resolve_name(func) or repr(func)
-            message = (
-                f"no tangent rule for {name}; write the backbone with one of "
-                f"{', '.join(sorted(supported()))}, or add a rule to ugrn.export.tangent"
-            )
-            raise UnsupportedFunctionError(message)
-        return rule(*args, **(kwargs or {}))
-
-    def __getattr__(self, name: str) -> Any:
-        # Reached only for what Dual itself lacks: the methods and operators of a tensor.
-        attribute = getattr(Tensor, name)
-        if not callable(attribute):
-            return getattr(self.value, name)
-        return lambda *args, **kwargs: Dual.__torch_function__(attribute, (Dual,), (self, *args), kwargs)
-
-    @property
-    def shape(self) -> torch.Size:
-        return self.value.shape
-
-    def __add__(self, other: Any) -> Dual:
-        return cast(Dual, _add(self, other))
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Dual:
-        return cast(Dual, _sub(self, other))
-
-    def __rsub__(self, other: Any) -> Dual:
-        return cast(Dual, _sub(other, self))
-
-    def __mul__(self, other: Any) -> Dual:
-        return cast(Dual, _mul(self, other))
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, other: Any) -> Dual:
-        return cast(Dual, _div(self, other))
-
-    def __rtruediv__(self, other: Any) -> Dual:
-        return cast(Dual, _div(other, self))
-
-    def __matmul__(self, other: Any) -> Dual:
-        return cast(Dual, _matmul(self, other))
-
-    def __neg__(self) -> Dual:
-        return Dual(-self.value, -self.tangent)
-
-    def __getitem__(self, index: Any) -> Dual:
-        return Dual(self.value[index], self.tangent[index])
-
-    def __bool__(self) -> bool:
-        message = "a Dual has no truth value: branch on .value, or use torch.where"
-        raise UnsupportedFunctionError(message)
-
-
-def split(x: Any) -> tuple[Tensor, Tensor | None]:
-    """Value and tangent of a `Dual`; a plain tensor or number comes back with ``None``."""
-    return (x.value, x.tangent) if isinstance(x, Dual) else (x, None)
-
-
-def supported() -> list[str]:
-    """Names of the torch functions that have a rule."""
-    return sorted({torch.overrides.resolve_name(f) or f.__name__ for f in _RULES})
-
-
-def _rule(*functions: Any) -> Callable[[Rule], Rule]:
-    def register(rule: Rule) -> Rule:
-        for function in functions:
-            _RULES[function] = rule
-        return rule
-
-    return register
+__all__ = ["Dual", "UnsupportedFunctionError", "split", "supported"]
 
 
 # --- functions that are linear in their tensor argument: the tangent takes the same way ------------------
 
 
 def _same_way(function: Any) -> Rule:
-    def rule(x: Dual, *args: Any, **kwargs: Any) -> Dual:
+    def apply(x: Dual, *args: Any, **kwargs: Any) -> Dual:
         return Dual(function(x.value, *args, **kwargs), function(x.tangent, *args, **kwargs))
 
-    return rule
+    return apply
 
 
 for _name in (
@@ -144,12 +44,20 @@ for _name in (
     "index_select",
 ):
     for _function in (getattr(torch, _name), getattr(Tensor, _name)):
-        _RULES[_function] = _same_way(_function)
-for _function in (Tensor.expand, Tensor.view, Tensor.contiguous, Tensor.__getitem__, torch.neg, Tensor.neg):
-    _RULES[_function] = _same_way(_function)
+        RULES[_function] = _same_way(_function)
+for _function in (
+    Tensor.expand,
+    Tensor.view,
+    Tensor.contiguous,
+    Tensor.__getitem__,
+    torch.neg,
+    Tensor.neg,
+    Tensor.__neg__,
+):
+    RULES[_function] = _same_way(_function)
 
 
-@_rule(F.dropout)
+@rule(F.dropout)
 def _dropout(x: Dual, p: float = 0.5, training: bool = True, inplace: bool = False) -> Dual:
     if training and p > 0:
         message = "dropout is active: call .eval() on the backbone before probing it"
@@ -157,19 +65,19 @@ def _dropout(x: Dual, p: float = 0.5, training: bool = True, inplace: bool = Fal
     return x
 
 
-@_rule(F.linear)
+@rule(F.linear)
 def _linear(x: Dual, weight: Tensor, bias: Tensor | None = None) -> Dual:
     return Dual(F.linear(x.value, weight, bias), F.linear(x.tangent, weight))
 
 
-@_rule(torch.cat, torch.concat)
+@rule(torch.cat, torch.concat)
 def _cat(tensors: Sequence[Any], dim: int = 0) -> Dual:
     pairs = [split(x) for x in tensors]
     tangents = [torch.zeros_like(value) if tangent is None else tangent for value, tangent in pairs]
     return Dual(torch.cat([value for value, _ in pairs], dim), torch.cat(tangents, dim))
 
 
-@_rule(torch.where, Tensor.where)
+@rule(torch.where, Tensor.where)
 def _where(condition: Tensor, x: Any, y: Any) -> Dual:
     (xv, xt), (yv, yt) = split(x), split(y)
     zero = torch.zeros((), dtype=(xt if xt is not None else cast(Tensor, yt)).dtype)
@@ -177,7 +85,7 @@ def _where(condition: Tensor, x: Any, y: Any) -> Dual:
     return Dual(torch.where(condition, xv, yv), tangent)
 
 
-@_rule(torch.masked_fill, Tensor.masked_fill)
+@rule(torch.masked_fill, Tensor.masked_fill)
 def _masked_fill(x: Dual, mask: Tensor, value: float) -> Dual:
     return Dual(x.value.masked_fill(mask, value), x.tangent.masked_fill(mask, 0.0))
 
@@ -189,7 +97,7 @@ def _broadcast(tangent: Tensor, value: Tensor) -> Tensor:
     return tangent if tangent.shape == value.shape else tangent.expand(value.shape)
 
 
-@_rule(torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__)
+@rule(torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__)
 def _add(x: Any, y: Any) -> Dual:
     (xv, xt), (yv, yt) = split(x), split(y)
     value = xv + yv
@@ -198,12 +106,12 @@ def _add(x: Any, y: Any) -> Dual:
     return Dual(value, _broadcast(cast(Tensor, yt if xt is None else xt), value))
 
 
-@_rule(torch.sub, Tensor.sub, Tensor.__sub__)
+@rule(torch.sub, Tensor.sub, Tensor.__sub__)
 def _sub(x: Any, y: Any) -> Dual:
     return cast(Dual, _add(x, -y))
 
 
-_RULES[Tensor.__rsub__] = lambda x, y: _sub(y, x)
+RULES[Tensor.__rsub__] = lambda x, y: _sub(y, x)
 
 
 def _product(multiply: Callable[[Any, Any], Tensor], x: Any, y: Any) -> Dual:
@@ -217,17 +125,17 @@ def _product(multiply: Callable[[Any, Any], Tensor], x: Any, y: Any) -> Dual:
     return Dual(value, multiply(xt, yv) + multiply(xv, yt))
 
 
-@_rule(torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__)
+@rule(torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__)
 def _mul(x: Any, y: Any) -> Dual:
     return _product(lambda a, b: a * b, x, y)
 
 
-@_rule(torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm)
+@rule(torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm)
 def _matmul(x: Any, y: Any) -> Dual:
     return _product(torch.matmul, x, y)
 
 
-@_rule(torch.div, Tensor.div, Tensor.__truediv__)
+@rule(torch.div, Tensor.div, Tensor.__truediv__)
 def _div(x: Any, y: Any) -> Dual:
     (xv, xt), (yv, yt) = split(x), split(y)
     value = xv / yv
@@ -237,7 +145,7 @@ def _div(x: Any, y: Any) -> Dual:
     return Dual(value, (-carried if xt is None else xt - carried) / yv)
 
 
-_RULES[Tensor.__rtruediv__] = lambda x, y: _div(y, x)
+RULES[Tensor.__rtruediv__] = lambda x, y: _div(y, x)
 
 
 # --- elementwise functions: tangent times derivative; at a kink, the derivative autograd uses -------------
@@ -247,11 +155,11 @@ def _elementwise(*functions: Any) -> Callable[[Callable[..., tuple[Tensor, Tenso
     """Register a function that gives (value, derivative) of a plain tensor."""
 
     def register(value_and_slope: Callable[..., tuple[Tensor, Tensor]]) -> Rule:
-        def rule(x: Dual, *args: Any, **kwargs: Any) -> Dual:
+        def apply(x: Dual, *args: Any, **kwargs: Any) -> Dual:
             value, slope = value_and_slope(x.value, *args, **kwargs)
             return Dual(value, x.tangent * slope)
 
-        return _rule(*functions)(rule)
+        return rule(*functions)(apply)
 
     return register
 
@@ -263,8 +171,7 @@ def _relu(x: Tensor, inplace: bool = False) -> tuple[Tensor, Tensor]:
 
 @_elementwise(F.leaky_relu)
 def _leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> tuple[Tensor, Tensor]:
-    slope = torch.where(x > 0, 1.0, negative_slope).to(x.dtype)
-    return x * slope, slope
+    return F.leaky_relu(x, negative_slope), (x > 0).to(x.dtype) * (1.0 - negative_slope) + negative_slope
 
 
 @_elementwise(F.gelu)
@@ -277,13 +184,13 @@ def _gelu(x: Tensor, approximate: str = "none") -> tuple[Tensor, Tensor]:
     return x * normal_cdf, normal_cdf + x * normal_pdf
 
 
-@_elementwise(torch.tanh, Tensor.tanh, F.tanh)
+@_elementwise(torch.tanh, Tensor.tanh)
 def _tanh(x: Tensor) -> tuple[Tensor, Tensor]:
     value = torch.tanh(x)
     return value, 1.0 - value * value
 
 
-@_elementwise(torch.sigmoid, Tensor.sigmoid, F.sigmoid)
+@_elementwise(torch.sigmoid, Tensor.sigmoid)
 def _sigmoid(x: Tensor) -> tuple[Tensor, Tensor]:
     value = torch.sigmoid(x)
     return value, value * torch.sigmoid(-x)
@@ -308,14 +215,14 @@ def _clamp(x: Tensor, min: float | None = None, max: float | None = None) -> tup
 # --- normalisations ---------------------------------------------------------------------------------------
 
 
-@_rule(torch.softmax, Tensor.softmax, F.softmax)
+@rule(torch.softmax, Tensor.softmax, F.softmax)
 def _softmax(x: Dual, dim: int, **kwargs: Any) -> Dual:
     weight = torch.softmax(x.value, dim)
     flow = weight * x.tangent
     return Dual(weight, flow - weight * flow.sum(dim, keepdim=True))
 
 
-@_rule(F.layer_norm)
+@rule(F.layer_norm)
 def _layer_norm(
     x: Dual,
     normalized_shape: Sequence[int],

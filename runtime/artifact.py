@@ -172,11 +172,12 @@ def parse_manifest(raw: bytes, folder: Path) -> Manifest:
     try:
         levels = {key: tuple(float(v) for v in data[key]) for key in ("vvp_levels", "gdt_levels")}
         manifest = Manifest(**{**data, **levels, "shape": BackboneShape(**data["shape"])})
-    except (KeyError, TypeError, ValueError) as error:
+        listed = {name: dict(entry) for name, entry in manifest.files.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"{folder}/{MANIFEST}: incomplete or unknown entries ({error}); export the artifact again"
         raise ArtifactError(message) from error
-    unknown = sorted(set(manifest.files) - REQUIRED - OPTIONAL)
-    missing = sorted(REQUIRED - set(manifest.files))
+    unknown = sorted(set(listed) - REQUIRED - OPTIONAL)
+    missing = sorted(REQUIRED - set(listed))
     if unknown or missing:
         message = f"{folder}/{MANIFEST}: files missing {missing}, not known to this version {unknown}"
         raise ArtifactError(message)
@@ -190,6 +191,9 @@ def file_entry(path: Path) -> dict[str, Any]:
 
 
 def _verify(path: Path, entry: Mapping[str, Any]) -> None:
+    if path.is_symlink():
+        message = f"{path}: is a link; an artifact holds plain files only: copy the artifact folder again"
+        raise ArtifactError(message)
     if not path.is_file():
         message = f"{path}: listed in the manifest but missing; copy the whole artifact folder again"
         raise ArtifactError(message)
@@ -210,4 +214,8 @@ def _lines(path: Path) -> list[str]:
 def _aliases(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    return dict(line.split("\t", 1) for line in _lines(path))
+    try:
+        return dict(line.split("\t", 1) for line in _lines(path))
+    except ValueError as error:
+        message = f"{path}: expected lines of name, tab, symbol; export the artifact again"
+        raise ArtifactError(message) from error

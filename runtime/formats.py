@@ -95,12 +95,17 @@ def write_results(table: ResultTable, path: Path) -> None:
 
 def replace_with(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file through a temporary one: sync, then rename, so that `path` is old or whole, never half."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    part = path.with_name(f".{path.name}.tmp")  # the same name every time: a later run clears up after a killed one
     try:
         write(part)
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)  # the rename itself must reach the disk, too
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     finally:
         part.unlink(missing_ok=True)
 

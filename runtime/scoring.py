@@ -1,44 +1,30 @@
-"""Scoring pair lists: in memory for a few lines of Python, or to a file in crash-safe shards.
-
-A file run keeps a folder ``<output>.run`` with the pair batches and one HDF5 shard per block. A shard is
-written to a temporary file, synced and renamed, because an HDF5 file killed while open is usually unreadable.
-A run that was killed resumes at the first missing shard and ends with the same bytes.
-"""
+"""Scoring pair lists: in memory for a few lines of Python, or to a file, crash-safe and resumable."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from .artifact import Artifact, open_artifact
-from .errors import PairListError
 from .formats import ResultTable, check_output, replace_with, write_results
-from .pairs import (
-    PairsLike,
-    ResolvedPairs,
-    read_pairs,
-    resolve_pairs,
-    source_bounds,
-    write_pair_batches,
-)
+from .pair_files import read_pairs
+from .pairs import PairsLike, ResolvedPairs, resolve_pairs, source_bounds
 from .probe import MOST_SOURCES, Features, Prober, plan_blocks
+from .run import FileRun, Report, write_rejects
 from .session import RuntimeSettings, import_onnxruntime
 from .translator import PROBES
 
-Report = Callable[[int, int], None]
 SCORES = ["probability", "logit_vvp", "logit_gdt"]
 
 
@@ -122,25 +108,25 @@ class Scorer:
             PairListError: none of the pairs can be scored.
             ArtifactError: the artifact has no translator.
         """
-        resolved = self.resolve(pairs)
-        columns = self._columns(features)
-        return self._collect(resolved, columns, lambda s, t: self._score_block(s, t, prior, features))
+        resolved = self._usable(pairs)
+        sources, targets = resolved.gene_ids(resolved.accepted_rows())
+        results = self._results(self.features_of_ids(sources, targets), prior, features)
+        return _frame(resolved, results, self._columns(features))
 
     def features(self, pairs: PairsLike, *, probes: tuple[str, ...] = PROBES) -> pl.DataFrame:
         """Probe features of pairs: source, target, ``vvp_1`` … and ``gdt_1`` …, one column per level.
 
         Needs no translator. VVP alone (``probes=("vvp",)``) runs the graph without the tangent.
         """
-        resolved = self.resolve(pairs)
-        prober = self._prober(probes)
-        return self._collect(
-            resolved, self._feature_columns(probes), lambda s, t: _stack(prober.features(s, t), probes)
-        )
+        resolved = self._usable(pairs)
+        sources, targets = resolved.gene_ids(resolved.accepted_rows())
+        found = self.features_of_ids(sources, targets, probes=probes)
+        return _frame(resolved, _stack(found, probes), self._feature_columns(probes))
 
     def features_of_ids(
         self,
-        sources: NDArray[np.int64],
-        targets: NDArray[np.int64],
+        sources: NDArray[np.integer[Any]],
+        targets: NDArray[np.integer[Any]],
         report: Report = lambda done, total: None,
         probes: tuple[str, ...] = PROBES,
     ) -> Features:
@@ -183,12 +169,13 @@ class Scorer:
         output = Path(output)
         check_output(output)
         columns = self._columns(settings.features)
-        self.artifact.translator.probabilities(dict.fromkeys(PROBES, np.zeros(1, np.float32)), settings.prior)
+        prober = self._prober(PROBES)
+        self.artifact.translator.check_prior(settings.prior)
         resolved = self.resolve(pairs)
-        self._refuse(resolved, settings.strict)
-        rejects = _write_rejects(resolved, self.artifact, output)
-        run = _Run(resolved, output, self._fingerprint(resolved, settings))
-        run.finish_blocks(lambda s, t: self._score_block(s, t, settings.prior, settings.features), len(columns), report)
+        resolved.require(self.artifact.names, settings.strict)
+        rejects = write_rejects(resolved, self.artifact.names, output)
+        run = FileRun(resolved, output, self._fingerprint(resolved, settings))
+        run.finish_blocks(lambda s, t: self._results(prober.features(s, t), settings.prior, settings.features), report)
         write_results(run.table(columns), output)
         summary = Summary(
             output=output,
@@ -208,6 +195,16 @@ class Scorer:
             self._probers[probes] = Prober(self.artifact, self.settings, probes)
         return self._probers[probes]
 
+    def _usable(self, pairs: PairsLike) -> ResolvedPairs:
+        """Resolved pairs, with a warning that counts those that cannot be scored."""
+        resolved = self.resolve(pairs)
+        resolved.require(self.artifact.names)
+        if resolved.counts():
+            left_out = len(resolved.pairs) - resolved.accepted
+            message = f"{left_out} of {len(resolved.pairs)} pairs were not scored: {resolved.say_counts()}"
+            warnings.warn(message, stacklevel=3)
+        return resolved
+
     def _feature_columns(self, probes: tuple[str, ...]) -> list[str]:
         manifest = self.artifact.manifest
         levels = {"vvp": manifest.vvp_levels, "gdt": manifest.gdt_levels}
@@ -216,62 +213,18 @@ class Scorer:
     def _columns(self, features: bool) -> list[str]:
         return SCORES + (self._feature_columns(PROBES) if features else [])
 
-    def _score_block(
-        self, sources: NDArray[np.int32], targets: NDArray[np.int32], prior: float | None, features: bool
-    ) -> NDArray[np.float32]:
-        """Result columns ``[n, columns]`` of pairs given by gene ids."""
-        read = self._prober(PROBES).features(sources, targets)
+    def _results(self, found: Features, prior: float | None, features: bool) -> NDArray[np.float32]:
+        """Result columns ``[N, columns]`` of pairs with these features."""
         translator = self.artifact.translator
-        logits = translator.logits(read)
+        logits = translator.logits(found)
         scores = [translator.probabilities(logits, prior), *(logits[probe] for probe in PROBES)]
         out = np.stack(scores, axis=1)
-        return np.concatenate([out, _stack(read, PROBES)], axis=1) if features else out
-
-    def _collect(
-        self,
-        resolved: ResolvedPairs,
-        columns: list[str],
-        block: Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]],
-    ) -> pl.DataFrame:
-        self._refuse(resolved, strict=False)
-        if resolved.counts():
-            message = f"{len(resolved.pairs) - resolved.accepted} of {len(resolved.pairs)} pairs were not scored: "
-            warnings.warn(message + _say(resolved.counts()), stacklevel=3)
-        results = np.empty((len(resolved.pairs), len(columns)), np.float32)
-        rows = resolved.sorted_rows()
-        source, target = _ids(resolved, rows)
-        for first, last in plan_blocks(source_bounds(source), MOST_SOURCES):
-            results[rows[first:last]] = block(source[first:last], target[first:last])
-        return ResultTable(resolved.pairs, np.sort(rows), results, columns).frame()
-
-    def _refuse(self, resolved: ResolvedPairs, strict: bool) -> None:
-        total, counts = len(resolved.pairs), resolved.counts()
-        if resolved.accepted and not (strict and counts):
-            return
-        unknown = resolved.unknown()
-        near = [
-            f"{name} (did you mean {' or '.join(found)}?)" if (found := self.artifact.names.near(name)) else name
-            for name in unknown[:5]
-        ]
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        named = f"; unknown genes: {', '.join(near)}{more}" if unknown else ""
-        expected = "strict asks for none" if resolved.accepted else "none is left to score"
-        message = (
-            f"{total - resolved.accepted} of {total} pairs cannot be scored ({_say(counts)}){named}; {expected}: "
-            "expected gene symbols, one source and one target per line"
-        )
-        raise PairListError(message)
+        return np.concatenate([out, _stack(found, PROBES)], axis=1) if features else out
 
     def _fingerprint(self, resolved: ResolvedPairs, settings: ScoreSettings) -> str:
         """Hash of all that decides the bytes of a run."""
         digest = hashlib.sha256()
-        decides = [
-            self.artifact.digest,
-            _versions(),
-            asdict(self.settings),
-            settings.prior,
-            settings.features,
-        ]
+        decides = [self.artifact.digest, _versions(), asdict(self.settings), settings.prior, settings.features]
         digest.update(json.dumps(decides, sort_keys=True).encode())
         digest.update("\n".join(resolved.pairs.genes).encode())
         for codes in (resolved.pairs.source, resolved.pairs.target):
@@ -293,87 +246,15 @@ class Scorer:
         replace_with(path, lambda part: part.write_text(json.dumps(facts, indent=2) + "\n"))
 
 
-class _Run:
-    """The folder of one file run: pair batches, and a shard for every finished block."""
-
-    def __init__(self, resolved: ResolvedPairs, output: Path, fingerprint: str) -> None:
-        self.resolved = resolved
-        self.rows = resolved.sorted_rows()
-        self.folder = output.with_name(output.name + ".run")
-        self.resumed = 0
-        mark = self.folder / "fingerprint"
-        if not mark.is_file() or mark.read_text() != fingerprint:
-            self.remove()
-            self.folder.mkdir()
-            write_pair_batches(resolved, self.rows, self.folder / "pairs.h5")
-            replace_with(mark, lambda part: part.write_text(fingerprint))
-
-    def finish_blocks(
-        self,
-        score: Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]],
-        columns: int,
-        report: Report,
-    ) -> None:
-        """Compute the blocks that have no shard yet."""
-        source, target = _ids(self.resolved, self.rows)
-        total = len(self.rows)
-        for index, (first, last) in enumerate(plan_blocks(source_bounds(source), MOST_SOURCES)):
-            shard = self._shard(index)
-            if shard.is_file():
-                self.resumed += 1
-            else:
-                result = score(source[first:last], target[first:last])
-                rows = self.rows[first:last]
-                replace_with(shard, lambda part, rows=rows, result=result: _write_shard(part, rows, result))  # type: ignore[misc]
-            report(last, total)
-        self.blocks = index + 1
-        self.columns = columns
-
-    def table(self, columns: list[str]) -> ResultTable:
-        """All shards in the user's order, on disk."""
-        shape = (len(self.resolved.pairs), self.columns)
-        results = np.memmap(self.folder / "results.f32", np.float32, "w+", shape=shape)
-        for index in range(self.blocks):
-            with h5py.File(self._shard(index)) as file:
-                results[file["row"][:]] = file["result"][:]
-        return ResultTable(self.resolved.pairs, np.sort(self.rows), results, columns)
-
-    def remove(self) -> None:
-        """Delete the folder."""
-        if self.folder.is_dir():
-            shutil.rmtree(self.folder)
-
-    def _shard(self, index: int) -> Path:
-        return self.folder / f"part-{index:05d}.h5"
-
-
-def _write_shard(path: Path, rows: NDArray[np.int32], result: NDArray[np.float32]) -> None:
-    with h5py.File(path, "w") as file:
-        file.create_dataset("row", data=rows, fletcher32=True)
-        file.create_dataset("result", data=result, fletcher32=True)
-        file.flush()
-
-
-def _write_rejects(resolved: ResolvedPairs, artifact: Artifact, output: Path) -> Path | None:
-    path = output.with_name(output.stem + ".rejects.csv")
-    if not resolved.counts():
-        path.unlink(missing_ok=True)  # of an earlier run
-        return None
-    replace_with(path, lambda part: resolved.rejects(artifact.names).write_csv(part))
-    return path
-
-
-def _ids(resolved: ResolvedPairs, rows: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    pairs = resolved.pairs
-    return resolved.ids[pairs.source[rows]], resolved.ids[pairs.target[rows]]
+def _frame(resolved: ResolvedPairs, results: NDArray[np.float32], columns: list[str]) -> pl.DataFrame:
+    """Results of the accepted pairs ``[accepted, columns]`` as a data frame in the user's order."""
+    spread = np.empty((len(resolved.pairs), len(columns)), np.float32)
+    spread[resolved.accepted_rows()] = results
+    return ResultTable(resolved.pairs, resolved.accepted_rows(), spread, columns).frame()
 
 
 def _stack(features: Features, probes: tuple[str, ...]) -> NDArray[np.float32]:
     return np.concatenate([features[probe] for probe in probes], axis=1)
-
-
-def _say(counts: dict[str, int]) -> str:
-    return ", ".join(f"{number} {reason}" for reason, number in counts.items())
 
 
 def _versions() -> dict[str, str]:

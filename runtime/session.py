@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, MissingExtraError, ProviderError
+from .errors import ArtifactError, InputError, MissingExtraError, ProviderError
 
 Provider = Literal["auto", "cpu", "cuda"]
 _ORT_NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -74,7 +74,11 @@ class GraphSession:
         options.enable_mem_pattern = False
         options.log_severity_level = 3
         wanted = _providers(ort, settings.provider)
-        self._session = ort.InferenceSession(str(path), options, providers=[_ORT_NAMES[p] for p in wanted])
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=[_ORT_NAMES[p] for p in wanted])
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises its own classes, straight from Exception
+            message = f"{path}: onnxruntime cannot load it ({error}); export the artifact again"
+            raise ArtifactError(message) from error
         self.provider = "cuda" if _ORT_NAMES["cuda"] in self._session.get_providers() else "cpu"
         if settings.provider == "cuda" and self.provider != "cuda":
             message = (

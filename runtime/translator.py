@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,12 +92,21 @@ class Translator:
             InputError: `prior` does not lie between 0 and 1.
         """
         score = self.calibration(np.mean([logits[probe] for probe in self.mlps], axis=0, dtype=np.float32))
+        self.check_prior(prior)
         if prior is not None:
-            if not 0.0 < prior < 1.0:
-                message = f"prior {prior} is not a share of edges; expected a number between 0 and 1, e.g. 0.01"
-                raise InputError(message)
             score = score + np.float32(_log_odds(prior) - _log_odds(self.prevalence))
         return sigmoid(score)
+
+    @staticmethod
+    def check_prior(prior: float | None) -> None:
+        """Refuse a prior that is no share.
+
+        Raises:
+            InputError: `prior` does not lie between 0 and 1.
+        """
+        if prior is not None and not 0.0 < prior < 1.0:
+            message = f"prior {prior} is not a share of edges; expected a number between 0 and 1, e.g. 0.01"
+            raise InputError(message)
 
 
 def sigmoid(x: Array) -> Array:
@@ -140,7 +150,7 @@ def load_translator(path: Path) -> Translator:
             kind = str(arrays["calibration.kind"])
             calibration = Calibration(kind, arrays["calibration.x"], arrays["calibration.y"])  # type: ignore[arg-type]
             prevalence = float(arrays["prevalence"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
         message = f"{path}: not a readable translator ({error}); run 'ugrn train' on the artifact again"
         raise ArtifactError(message) from error
     if set(mlps) != set(PROBES) or kind not in ("none", "temperature", "platt", "isotonic"):

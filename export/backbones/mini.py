@@ -26,8 +26,8 @@ CARD = BackboneCard(
     licence="CC-BY-SA-4.0",
     units="standard deviations of the gene from its mean within one expression source",
     baseline=0.0,
-    vvp_levels=(-2.0, -1.0, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0),
-    gdt_levels=(-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0),
+    vvp_levels=(-4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 4.0, 6.0),
+    gdt_levels=(-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0),
     readouts=("mvc", "masked"),
 )
 

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils.extmath import randomized_svd
 
 from ugrn.runtime.errors import InputError
 
@@ -23,6 +24,7 @@ from .vocabulary import Vocabulary
 
 CLIP = (-4.0, 6.0)
 SMALL = 1e-3
+COVERED = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,28 @@ class Corpus:
     measured: list[NDArray[np.int64]]
     held_out: NDArray[np.bool_]
     cards: list[SourceCard]
+
+
+def spectral_embeddings(corpus: Corpus, rank: int, seed: int = 0) -> NDArray[np.float32]:
+    """Gene embeddings ``[V, rank]`` from the co-expression of the training rows.
+
+    The leading right singular vectors of the z-scores, every source weighing what it is drawn with, times
+    the root of their singular values; zero for genes no source measures. Started from them, pretraining
+    need not find the linear part of co-expression one gene at a time.
+    """
+    train = ~corpus.held_out
+    source = corpus.source[train]
+    share = np.array([card.weight for card in corpus.cards])
+    share /= share.sum()
+    per_row = share[source] / np.bincount(source, minlength=len(share))[source]
+    scores = np.nan_to_num(corpus.values[train].astype(np.float32))
+    scores *= np.sqrt(per_row)[:, None].astype(np.float32)
+    measured = np.zeros(scores.shape[1])
+    for ids, part in zip(corpus.measured, share, strict=True):
+        measured[ids] += part
+    _, singular, vectors = randomized_svd(scores, rank, n_iter=3, random_state=seed)
+    scale = np.sqrt(np.maximum(measured, COVERED))[:, None]
+    return np.asarray(vectors.T * np.sqrt(singular) / scale, np.float32)
 
 
 def find_sources(paths: Sequence[Path]) -> list[Path]:
@@ -125,14 +149,14 @@ def build_corpus(
     paths: Sequence[Path],
     vocabulary: Vocabulary,
     held_out: float = 0.1,
-    averages_weight: float = 3.0,
+    averages_weight: float = 2.0,
     seed: int = 0,
 ) -> Corpus:
     """Bring all sources to the vocabulary and z-score them.
 
-    A source is drawn in proportion to the square root of its rows, so that many cells of one tissue do not
-    outweigh few of many; sources in a folder named ``averages`` (means of tissues or cell types) count
-    `averages_weight` times as much.
+    Every source is drawn equally often, whatever its rows, because breadth tells more than many cells of one
+    tissue; sources in a folder named ``averages`` (means of tissues or cell types) `averages_weight` times as
+    often.
 
     Raises:
         InputError: a source shares no varying gene with the vocabulary.
@@ -148,7 +172,7 @@ def build_corpus(
             raise InputError(message)
         block = np.full((rows, len(vocabulary.symbols)), np.nan, np.float16)
         block[:, ids] = scores
-        weight = (averages_weight if path.parent.name == "averages" else 1.0) * rows**0.5
+        weight = averages_weight if path.parent.name == "averages" else 1.0
         blocks.append(block)
         measured.append(ids)
         held.append(out)

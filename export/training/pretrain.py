@@ -1,6 +1,6 @@
 """Pretraining of the mini backbone: predict hidden values from a few visible genes.
 
-A step draws rows from all sources, shows K genes of each (K uniform in 1..32) and asks for the z-scores
+A step draws rows from all sources, shows K genes of each (K log-uniform in 1..32) and asks for the z-scores
 of several hundred genes through the mvc head; every fourth step it also asks for a few masked tokens through
 the query stream. The virtual cell that is probed later, `<cls>` and a source, is therefore a state the model
 was trained on, and M_j is the conditional mean of j given the source. Batches depend on seed and step alone,
@@ -9,9 +9,11 @@ so a resumed run ends where an uninterrupted one does.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +22,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ugrn.runtime.errors import InputError
+from ugrn.runtime.formats import replace_with
+
 from ..backbones.mini import LearnedGenes, MiniBackbone, MiniConfig
 from ..virtual_cell import encode
 from .corpus import Corpus
+from .sampling import Batch, PretrainConfig, Sampler
 
 QUERY_EVERY = 4
 EVAL_STEP = 1 << 40
-
-
-@dataclass(frozen=True)
-class PretrainConfig:
-    """Settings of one pretraining run.
-
-    Attributes:
-        steps: optimiser steps.
-        batch: rows per step.
-        panel: genes whose value is asked for through the mvc head, per step.
-        most_visible: largest number of visible genes.
-        queries: masked tokens per row in the steps that train the token head.
-        rate: peak learning rate (AdamW, linear warm-up, cosine to zero).
-        decay: weight decay of matrices.
-        residual_decay: weight decay of the genes' learned residuals, so that rarely seen genes rely on text.
-        seed: of initial weights and batches.
-    """
-
-    steps: int = 11_000
-    batch: int = 256
-    panel: int = 512
-    most_visible: int = 32
-    queries: int = 8
-    rate: float = 2e-3
-    decay: float = 0.01
-    residual_decay: float = 0.1
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,65 +42,6 @@ class Progress:
     steps: int
     loss: float
     held_out: dict[str, float] | None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """B rows with K visible genes and P genes asked for."""
-
-    genes: Tensor  # int64 [B, K]
-    values: Tensor  # [B, K]
-    panel: Tensor  # int64 [P]
-    wanted: Tensor  # [B, P]
-    counts: Tensor  # bool [B, P]: measured and not visible
-
-
-class Sampler:
-    """Draws batches that depend on (seed, step) alone."""
-
-    def __init__(self, corpus: Corpus, config: PretrainConfig, held_out: bool) -> None:
-        self.corpus = corpus
-        self.config = config
-        self.rows = np.flatnonzero(corpus.held_out == held_out)
-        source = corpus.source[self.rows]
-        weight = np.array([card.weight for card in corpus.cards])[source]
-        share = weight / np.bincount(source, minlength=len(corpus.cards))[source]
-        self.share = np.cumsum(share / share.sum())
-        self.sizes = np.array([len(ids) for ids in corpus.measured])
-        self.starts = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
-        self.flat = np.concatenate(corpus.measured)
-
-    def draw(self, step: int, visible: int | None = None) -> Batch:
-        """The batch of a step, with a fixed number of visible genes where one is given."""
-        rng = np.random.default_rng([self.config.seed, step])
-        config = self.config
-        at = np.searchsorted(self.share, rng.random(config.batch), side="right")
-        rows = self.rows[np.minimum(at, len(self.rows) - 1)]
-        if visible is None:
-            visible = int(rng.integers(1, config.most_visible + 1))
-        source = self.corpus.source[rows][:, None]
-        pick = (rng.random((config.batch, visible)) * self.sizes[source]).astype(np.int64)
-        genes = self.flat[self.starts[source] + pick]  # [B, K]
-        vocabulary = self.corpus.values.shape[1]
-        panel = rng.choice(vocabulary, min(config.panel, vocabulary), replace=False)
-        wanted = self.corpus.values[rows[:, None], panel].astype(np.float32)
-        return Batch(
-            torch.from_numpy(genes),
-            torch.from_numpy(self.corpus.values[rows[:, None], genes].astype(np.float32)),
-            torch.from_numpy(panel),
-            torch.from_numpy(np.nan_to_num(wanted)),
-            torch.from_numpy(~np.isnan(wanted) & ~_shown(genes, panel, vocabulary)),
-        )
-
-
-def _shown(genes: NDArray[np.int64], panel: NDArray[np.int64], vocabulary: int) -> NDArray[np.bool_]:
-    """Bool ``[B, P]``: which panel genes are among a row's visible genes."""
-    place = np.full(vocabulary, -1)
-    place[panel] = np.arange(len(panel))
-    shown = np.zeros((len(genes), len(panel)), bool)
-    row, column = np.nonzero(place[genes] >= 0)
-    shown[row, place[genes[row, column]]] = True
-    return shown
 
 
 def predict(model: MiniBackbone, batch: Batch, queries: int = 0) -> tuple[Tensor, Tensor | None]:
@@ -146,8 +66,8 @@ def _loss(model: MiniBackbone, batch: Batch, queries: int) -> Tensor:
 
 
 def _masked_mse(found: Tensor, wanted: Tensor, counts: Tensor) -> Tensor:
-    weight = counts.to(found.dtype)
-    return ((found - wanted).square() * weight).sum() / weight.sum().clamp(min=1.0)
+    weight = counts.float()
+    return ((found.float() - wanted).square() * weight).sum() / weight.sum().clamp(min=1.0)
 
 
 @torch.no_grad()
@@ -158,7 +78,7 @@ def evaluate(model: MiniBackbone, corpus: Corpus, config: PretrainConfig, batche
     for visible in sorted({1, 4, config.most_visible}):
         error = spread = count = token_error = token_spread = 0.0
         for index in range(batches):
-            batch = sampler.draw(EVAL_STEP + index, visible)
+            batch = sampler.draw(EVAL_STEP + index, config.queries, visible)
             cellwise, tokenwise = predict(model, batch, config.queries)
             weight = batch.counts.float()
             error += float(((cellwise - batch.wanted).square() * weight).sum())
@@ -218,13 +138,23 @@ def pretrain(
 
     Returns:
         The trained backbone with its finished gene table, and its held-out scores.
+
+    Raises:
+        InputError: `resume_file` is of a run with other settings.
     """
     torch.manual_seed(config.seed)
-    model = MiniBackbone(size, symbols, LearnedGenes(_standardised(embeddings), size.width))
+    model = MiniBackbone(size, symbols, LearnedGenes(torch.from_numpy(embeddings), size.width))
     optimiser = _optimiser(model, config)
     start = 0
+    settings = json.dumps([asdict(config), asdict(size), list(corpus.values.shape)])
     if resume_file.exists():
         state = torch.load(resume_file, weights_only=True)
+        if state["settings"] != settings:
+            message = (
+                f"{resume_file}: an unfinished run with other settings or data was found; delete the file to start "
+                "anew, or run with the settings it was started with"
+            )
+            raise InputError(message)
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         start = int(state["step"])
@@ -233,7 +163,10 @@ def pretrain(
     for step in range(start, config.steps):
         for group in optimiser.param_groups:
             group["lr"] = _rate(step, config)
-        loss = _loss(model, sampler.draw(step), config.queries if step % QUERY_EVERY == 0 else 0)
+        queries = config.queries if step % QUERY_EVERY == 0 else 0
+        batch = sampler.draw(step, queries)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+            loss = _loss(model, batch, queries)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -241,7 +174,8 @@ def pretrain(
         losses.append(float(loss.detach()))
         done = step + 1
         if done % every == 0 and done < config.steps:
-            _save_state(resume_file, model, optimiser, done)
+            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": done}
+            replace_with(resume_file, partial(torch.save, state | {"settings": settings}))
             report(Progress(done, config.steps, float(np.mean(losses)), evaluate(model, corpus, config)))
             losses.clear()
         elif done % 50 == 0:
@@ -250,14 +184,3 @@ def pretrain(
     scores = evaluate(finished, corpus, config, batches=64)
     report(Progress(config.steps, config.steps, float(np.mean(losses or [math.nan])), scores))
     return finished, scores
-
-
-def _standardised(embeddings: NDArray[np.float32]) -> Tensor:
-    centred = embeddings - embeddings.mean(0)
-    return torch.from_numpy((centred / (centred.std() + 1e-12)).astype(np.float32))
-
-
-def _save_state(path: Path, model: MiniBackbone, optimiser: torch.optim.Optimizer, step: int) -> None:
-    part = path.with_suffix(".tmp")
-    torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, part)
-    part.replace(path)

@@ -15,8 +15,9 @@ from ugrn.runtime.errors import InputError
 
 from ..backbones.mini import MiniConfig
 from .checkpoint import FACTS, Checkpoint, save_checkpoint
-from .corpus import Corpus, build_corpus
-from .pretrain import PretrainConfig, Progress, pretrain
+from .corpus import Corpus, build_corpus, spectral_embeddings
+from .pretrain import Progress, pretrain
+from .sampling import PretrainConfig
 from .vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary, write_embeddings
 
 CONTEXT_RANKED = 256
@@ -25,11 +26,15 @@ NAME_EMBEDDINGS = "NCBI gene names, other names and synonyms, embedded with all-
 
 @dataclass(frozen=True)
 class Sizes:
-    """Size of the backbone to train; the feed-forward blocks are twice as wide as the tokens."""
+    """Size of the backbone to train; the feed-forward blocks are twice as wide as the tokens.
+
+    `spectral` is the number of co-expression components that join the gene embeddings.
+    """
 
     width: int = 192
     layers: int = 2
     heads: int = 6
+    spectral: int = 128
 
     def config(self, embedding_width: int) -> MiniConfig:
         """The backbone's configuration.
@@ -53,6 +58,7 @@ def pretrain_to_folder(
     threads: int,
     report: Callable[[Progress], None],
     say: Callable[[str], None],
+    every: int = 500,
 ) -> dict[str, Any]:
     """Pretrain on expression files and write a checkpoint folder.
 
@@ -75,9 +81,10 @@ def pretrain_to_folder(
     say(f"{len(corpus.cards)} sources, {len(corpus.values):,} rows, {len(vocabulary.symbols):,} genes")
     folder.mkdir(parents=True, exist_ok=True)
     embeddings = _embeddings(gene_embeddings, vocabulary, folder, say)
-    size = sizes.config(embeddings.shape[1])
+    both = np.concatenate([_unit(embeddings), _unit(spectral_embeddings(corpus, sizes.spectral, config.seed))], axis=1)
+    size = sizes.config(both.shape[1])
     state = folder / "resume.pt"
-    backbone, held_out = pretrain(corpus, vocabulary.symbols, embeddings, size, config, state, report)
+    backbone, held_out = pretrain(corpus, vocabulary.symbols, both, size, config, state, report, every)
     facts = {
         "settings": asdict(config),
         "held_out": held_out,
@@ -97,6 +104,12 @@ def rank_context(corpus: Corpus, symbols: list[str]) -> list[str]:
         usable[ids] += card.weight
     best = np.argsort(-usable, kind="stable")[:CONTEXT_RANKED]
     return [symbols[row] for row in best]
+
+
+def _unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Centred, with a standard deviation of one over all entries."""
+    centred = embeddings - embeddings.mean(0)
+    return np.asarray(centred / max(float(centred.std()), 1e-12), np.float32)
 
 
 def _embeddings(

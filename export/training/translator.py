@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from torch import nn
 
 from ugrn.runtime import Scorer
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.pairs import PairsLike
-from ugrn.runtime.translator import Calibration, CalibrationKind, Mlp, Translator, sigmoid
+from ugrn.runtime.translator import Mlp, Translator
 
+from .calibration import choose_calibration
 from .negatives import Pairs, Regime, draw_negatives
 
 Array = NDArray[np.float32]
@@ -170,7 +169,7 @@ def fit_translator(
     for probe, values in logits.items():
         metrics[probe]["validation_auprc"] = auprc(valid, values)
     ensemble: Array = np.mean(np.stack(list(logits.values())), axis=0)
-    calibration, chosen = choose_calibration(ensemble, valid, config.seed)
+    calibration, chosen = choose_calibration(ensemble, valid.labels, valid.weights, config.seed)
     metrics["ensemble"] = {"validation_auprc": auprc(valid, ensemble)}
     metrics["calibration"] = chosen
     counts = {
@@ -185,71 +184,6 @@ def fit_translator(
 def auprc(pairs: LabelledPairs, scores: Array) -> float:
     """Area under the precision-recall curve with classes of equal weight."""
     return float(average_precision_score(pairs.labels, scores, sample_weight=pairs.weights))
-
-
-def calibration_error(
-    labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any], bins: int = 10
-) -> float:
-    """Expected calibration error over `bins` groups of equal weight (Naeini et al. 2015)."""
-    order = np.argsort(probabilities, kind="stable")
-    reached = np.cumsum(weights[order]) / weights.sum()
-    group = np.minimum((reached * bins - 1e-9).astype(int), bins - 1)
-    error = 0.0
-    for index in range(bins):
-        rows = order[group == index]
-        if len(rows):
-            gap = np.average(labels[rows], weights=weights[rows]) - np.average(
-                probabilities[rows], weights=weights[rows]
-            )
-            error += abs(float(gap)) * float(weights[rows].sum())
-    return error / float(weights.sum())
-
-
-def brier(labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any]) -> float:
-    """Weighted mean squared difference of probability and label."""
-    return float(np.average((probabilities - labels) ** 2, weights=weights))
-
-
-def choose_calibration(logits: Array, pairs: LabelledPairs, seed: int) -> tuple[Calibration, dict[str, Any]]:
-    """The calibration with the smallest cross-validated Brier score, refitted on all pairs.
-
-    Returns:
-        The calibration, and per kind the cross-validated expected calibration error and Brier score.
-    """
-    rng = np.random.default_rng(seed)
-    fold = rng.integers(0, 5, len(logits))
-    scores: dict[str, dict[str, float]] = {}
-    kinds: tuple[CalibrationKind, ...] = ("none", "temperature", "platt", "isotonic")
-    for kind in kinds:
-        outside = np.empty_like(logits)
-        for index in range(5):
-            rest, part = fold != index, fold == index
-            fitted = fit_calibration(kind, logits[rest], pairs.labels[rest], pairs.weights[rest])
-            outside[part] = fitted(logits[part])
-        p = sigmoid(outside)
-        scores[kind] = {
-            "ece": calibration_error(pairs.labels, p, pairs.weights),
-            "brier": brier(pairs.labels, p, pairs.weights),
-        }
-    best = min(kinds, key=lambda kind: scores[kind]["brier"])
-    report = {"kind": best, "before": scores["none"], "after": scores[best], "tried": scores}
-    return fit_calibration(best, logits, pairs.labels, pairs.weights), report
-
-
-def fit_calibration(kind: CalibrationKind, logits: Array, labels: Array, weights: Array) -> Calibration:
-    """Fit one kind of calibration map."""
-    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
-    if kind == "none":
-        return Calibration(kind, one, zero)
-    if kind == "isotonic":
-        iso = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-        iso.fit(logits, labels, sample_weight=weights)
-        return Calibration(kind, iso.X_thresholds_.astype(np.float32), iso.y_thresholds_.astype(np.float32))
-    model = LogisticRegression(C=1e6, fit_intercept=kind == "platt")
-    model.fit(logits[:, None], labels, sample_weight=weights)
-    slope = max(float(model.coef_[0, 0]), 1e-3)
-    intercept = float(np.ravel(model.intercept_)[0]) if kind == "platt" else 0.0
-    return Calibration(kind, np.full(1, slope, np.float32), np.full(1, intercept, np.float32))
 
 
 def _robust_scale(features: Array) -> tuple[Array, Array]:

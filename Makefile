@@ -1,0 +1,36 @@
+PYTHON ?= python3
+DEMO := .venv-demo
+DEV := .venv
+PACKAGES := -p ugrn.runtime -p ugrn.cli -p ugrn.export -p ugrn.artifacts
+SOURCES := $(shell git ls-files export runtime cli artifacts pyproject.toml README.md)
+
+.PHONY: demo test check bench clean
+
+demo: $(DEMO)/ready  ## lean install (no torch), then score the bundled artifact's example pairs
+	$(DEMO)/bin/ugrn score --example -o demo-edges.csv --top 15
+
+test: check  ## everything: ruff, mypy strict, pytest
+	$(DEV)/bin/python -m pytest
+
+check: $(DEV)/ready
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy $(PACKAGES)
+
+bench: $(DEV)/ready  ## how the bundled artifact does on real networks; needs ../shared/data
+	$(DEV)/bin/python bench/beeline.py
+
+clean:
+	rm -rf $(DEMO) $(DEV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(DEMO)/ready: $(SOURCES)
+	$(PYTHON) -m venv $(DEMO)
+	rm -rf build *.egg-info
+	$(DEMO)/bin/python -m pip install --quiet --disable-pip-version-check '.[cpu]'
+	touch $@
+
+$(DEV)/ready: $(SOURCES)
+	$(PYTHON) -m venv $(DEV)
+	rm -rf build *.egg-info
+	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check '.[cpu,export,text,test,bench]'
+	touch $@

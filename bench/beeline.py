@@ -1,0 +1,142 @@
+"""How an artifact does on BEELINE networks it was not trained on, with its random-weight twin beside it.
+
+The translator was trained on hESC STRING. Every other data set and network is scored end to end: all its edges
+and one degree-aware negative per edge, five draws. AUPRC for all pairs and for pairs of which both genes are
+absent from the training network; expected calibration error and Brier score; chance is 0.5.
+
+    python bench/beeline.py [ARTIFACT] [--data ../shared/data] [--json results.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from sklearn.metrics import average_precision_score
+
+from ugrn.export.backbones.base import Origin
+from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
+from ugrn.export.bundle import ExportSettings, add_translator, write_artifact
+from ugrn.export.training.calibration import brier, calibration_error
+from ugrn.export.training.negatives import draw_negatives
+from ugrn.export.training.translator import TranslatorConfig, train_on_network
+from ugrn.runtime import Scorer, bundled_artifact, load
+
+SEEDS = 5
+NETWORKS = ("string", "nonspecific", "specific", "lofgof")
+TRAINED_ON = ("hESC", "string")
+SCORES = {"VVP": "logit_vvp", "GDT": "logit_gdt", "Ensemble": "probability"}
+
+
+def edges_of(data: Path, dataset: str, network: str, panel: int = 500) -> pl.DataFrame:
+    """True edges of one network."""
+    table = pl.scan_parquet(data / "beeline" / "edges.parquet")
+    rows = (pl.col("dataset") == dataset) & (pl.col("network") == network) & (pl.col("panel") == panel)
+    return table.filter(rows).select("source", "target").collect()
+
+
+def evaluate(scorer: Scorer, data: Path, dataset: str, network: str, seen: np.ndarray) -> list[dict[str, Any]]:
+    """Scores of one network, one row per draw of negatives."""
+    resolved = scorer.resolve(edges_of(data, dataset, network))
+    rows = resolved.sorted_rows()
+    edges = np.stack([resolved.ids[resolved.pairs.source[rows]], resolved.ids[resolved.pairs.target[rows]]], axis=1)
+    edges = edges.astype(np.int64)
+    symbols = np.array(scorer.artifact.names.symbols)
+    out = []
+    for seed in range(SEEDS):
+        negatives = draw_negatives(edges, np.unique(edges), "degree-aware", np.random.default_rng([seed, 7]))
+        pairs = np.concatenate([edges, negatives])
+        labels = np.concatenate([np.ones(len(edges)), np.zeros(len(negatives))])
+        frame = scorer.score(pl.DataFrame({"source": symbols[pairs[:, 0]], "target": symbols[pairs[:, 1]]}))
+        unseen = ~np.isin(pairs, seen).any(axis=1)
+        weights = np.where(labels == 1, 1 / len(edges), 1 / len(negatives))
+        row: dict[str, Any] = {"dataset": dataset, "network": network, "seed": seed, "edges": len(edges)}
+        row |= {"rejected": len(resolved.pairs) - len(rows), "unseen": int(labels[unseen].sum())}
+        for name, column in SCORES.items():
+            score = frame[column].to_numpy()
+            row[name] = average_precision_score(labels, score, sample_weight=weights)
+            row[f"{name} unseen"] = average_precision_score(
+                labels[unseen], score[unseen], sample_weight=weights[unseen]
+            )
+        probability = frame["probability"].to_numpy()
+        row["ECE"] = calibration_error(labels, probability, weights)
+        row["Brier"] = brier(labels, probability, weights)
+        out.append(row)
+    return out
+
+
+def random_twin(scorer: Scorer, data: Path, folder: Path, seed: int) -> Scorer:
+    """The same architecture with random weights, its translator trained in the same way."""
+    torch.manual_seed(seed)
+    shape = scorer.artifact.manifest.shape
+    config = MiniConfig(shape.width, shape.layers, shape.heads, shape.feedforward)
+    symbols = scorer.artifact.names.symbols
+    table = FinishedGenes(len(symbols), shape.width)
+    table.table.copy_(torch.nn.functional.layer_norm(torch.randn(len(symbols), shape.width), (shape.width,)))
+    backbone = MiniBackbone(config, symbols, table).eval()
+    context = tuple(symbols[row] for row in scorer.artifact.context)
+    write_artifact(backbone, folder / "random", ExportSettings(context=context), Origin())
+    edges = edges_of(data, *TRAINED_ON).rows()
+    fit = train_on_network(load(folder / "random"), edges, TranslatorConfig(), lambda done, total: None)
+    add_translator(folder / "random", fit.translator, fit.metrics)
+    return load(folder / "random")
+
+
+def table(results: pl.DataFrame) -> str:
+    """A Markdown table: AUPRC as all / both genes unseen, mean over draws."""
+    columns = [f"{name}{part}" for name in SCORES for part in ("", " unseen")] + ["ECE", "Brier"]
+    mean = results.group_by("model", "network", "dataset", maintain_order=True).agg(
+        pl.col(columns).mean(), pl.col("edges", "unseen", "rejected").first()
+    )
+    overall = mean.group_by("model", "network", maintain_order=True).agg(
+        pl.lit("mean").alias("dataset"), pl.col(columns).mean(), pl.col("edges", "unseen", "rejected").sum()
+    )
+    lines = [
+        "| model | network | data set | edges (unseen; unknown genes) | VVP | GDT | Ensemble | ECE | Brier |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in pl.concat([mean, overall.select(mean.columns)]).iter_rows(named=True):
+        cells = [f"{row[name]:.3f} / {row[f'{name} unseen']:.3f}" for name in SCORES]
+        counts = f"{row['edges']} ({row['unseen']}; {row['rejected']})"
+        lines.append(
+            f"| {row['model']} | {row['network']} | {row['dataset']} | {counts} | "
+            f"{' | '.join(cells)} | {row['ECE']:.3f} | {row['Brier']:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("artifact", nargs="?", type=Path, default=bundled_artifact())
+    parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")  # negatives that share a gene name are reported in the counts
+    scorer = load(arguments.artifact)
+    seen = np.unique([scorer.artifact.names.ids(column) for column in edges_of(arguments.data, *TRAINED_ON)])
+    present = pl.read_parquet(arguments.data / "beeline" / "edges.parquet").select("dataset", "network").unique()
+    cells = sorted(row for row in present.rows() if row[0] != TRAINED_ON[0] and row[1] in NETWORKS)
+    cells.sort(key=lambda row: NETWORKS.index(row[1]))
+    with tempfile.TemporaryDirectory() as folder:
+        models = {"artifact": scorer, "random weights": random_twin(scorer, arguments.data, Path(folder), seed=1)}
+        rows = [
+            {"model": model} | row
+            for model, each in models.items()
+            for dataset, network in cells
+            for row in evaluate(each, arguments.data, dataset, network, seen)
+        ]
+    results = pl.DataFrame(rows)
+    print(table(results))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

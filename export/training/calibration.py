@@ -1,0 +1,79 @@
+"""Calibration: from a translator's logits to probabilities that mean what they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from ugrn.runtime.translator import Calibration, CalibrationKind, sigmoid
+
+Array = NDArray[np.float32]
+
+
+def calibration_error(
+    labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any], bins: int = 10
+) -> float:
+    """Expected calibration error over `bins` groups of equal weight (Naeini et al. 2015)."""
+    order = np.argsort(probabilities, kind="stable")
+    reached = np.cumsum(weights[order]) / weights.sum()
+    group = np.minimum((reached * bins - 1e-9).astype(int), bins - 1)
+    error = 0.0
+    for index in range(bins):
+        rows = order[group == index]
+        if len(rows):
+            gap = np.average(labels[rows], weights=weights[rows]) - np.average(
+                probabilities[rows], weights=weights[rows]
+            )
+            error += abs(float(gap)) * float(weights[rows].sum())
+    return error / float(weights.sum())
+
+
+def brier(labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any]) -> float:
+    """Weighted mean squared difference of probability and label."""
+    return float(np.average((probabilities - labels) ** 2, weights=weights))
+
+
+def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) -> tuple[Calibration, dict[str, Any]]:
+    """The calibration with the smallest cross-validated Brier score, refitted on all pairs.
+
+    Returns:
+        The calibration, and per kind the cross-validated expected calibration error and Brier score.
+    """
+    rng = np.random.default_rng(seed)
+    fold = rng.integers(0, 5, len(logits))
+    scores: dict[str, dict[str, float]] = {}
+    kinds: tuple[CalibrationKind, ...] = ("none", "temperature", "platt", "isotonic")
+    for kind in kinds:
+        outside = np.empty_like(logits)
+        for index in range(5):
+            rest, part = fold != index, fold == index
+            fitted = fit_calibration(kind, logits[rest], labels[rest], weights[rest])
+            outside[part] = fitted(logits[part])
+        p = sigmoid(outside)
+        scores[kind] = {
+            "ece": calibration_error(labels, p, weights),
+            "brier": brier(labels, p, weights),
+        }
+    best = min(kinds, key=lambda kind: scores[kind]["brier"])
+    report = {"kind": best, "before": scores["none"], "after": scores[best], "tried": scores}
+    return fit_calibration(best, logits, labels, weights), report
+
+
+def fit_calibration(kind: CalibrationKind, logits: Array, labels: Array, weights: Array) -> Calibration:
+    """Fit one kind of calibration map."""
+    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    if kind == "none":
+        return Calibration(kind, one, zero)
+    if kind == "isotonic":
+        iso = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
+        iso.fit(logits, labels, sample_weight=weights)
+        return Calibration(kind, iso.X_thresholds_.astype(np.float32), iso.y_thresholds_.astype(np.float32))
+    model = LogisticRegression(C=1e6, fit_intercept=kind == "platt")
+    model.fit(logits[:, None], labels, sample_weight=weights)
+    slope = max(float(model.coef_[0, 0]), 1e-3)
+    intercept = float(np.ravel(model.intercept_)[0]) if kind == "platt" else 0.0
+    return Calibration(kind, np.full(1, slope, np.float32), np.full(1, intercept, np.float32))

@@ -1,0 +1,84 @@
+"""A run killed with SIGKILL at any moment and started again ends with the same bytes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+RUN = """
+import sys, time
+from pathlib import Path
+import ugrn.runtime.run as run
+from ugrn.runtime import ScoreSettings, load
+run.MOST_SOURCES = 2
+slow = float(sys.argv[4])
+load(sys.argv[1], provider="cpu", threads=1).score_file(
+    sys.argv[2], Path(sys.argv[3]), ScoreSettings(features=True), lambda done, total: time.sleep(slow)
+)
+"""
+
+
+def start(artifact: Path, pairs: Path, output: Path, slow: float) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", RUN, artifact, pairs, output, str(slow)])
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    rows = [f"GENE{a},GENE{b}\n" for a in range(60) for b in range(60) if a != b]
+    random.Random(5).shuffle(rows)
+    path = tmp_path / "pairs.csv"
+    path.write_text("".join(rows) + "GENE1,NOPE\n")
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".h5"])
+def test_a_killed_run_ends_with_the_same_bytes(artifact: Path, pairs: Path, tmp_path: Path, suffix: str) -> None:
+    whole = tmp_path / f"whole{suffix}"
+    assert start(artifact, pairs, whole, 0).wait() == 0
+    output = tmp_path / f"killed{suffix}"
+    rng = random.Random()
+    kills = 0
+    for _ in range(4):
+        process = start(artifact, pairs, output, 0.03)
+        folder = output.with_name(output.name + ".run")
+        while process.poll() is None and not (folder / "part-00000.h5").exists():
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.5))
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+        assert not output.exists() or output.read_bytes() == whole.read_bytes()
+    assert kills >= 1
+    assert start(artifact, pairs, output, 0).wait() == 0
+    assert output.read_bytes() == whole.read_bytes()
+    assert not output.with_name(output.name + ".run").exists()
+    assert (tmp_path / "killed.rejects.csv").read_bytes() == (tmp_path / "whole.rejects.csv").read_bytes()
+    assert [p.name for p in tmp_path.iterdir() if "tmp" in p.name] == []
+
+
+@pytest.mark.slow
+def test_a_run_resumes_instead_of_starting_anew(artifact: Path, pairs: Path, tmp_path: Path) -> None:
+    output = tmp_path / "e.csv"
+    process = start(artifact, pairs, output, 0.2)
+    folder = tmp_path / "e.csv.run"
+    while not (folder / "part-00003.h5").exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    first = (folder / "part-00000.h5").stat().st_mtime_ns
+    again = start(artifact, pairs, output, 0.2)
+    while not (folder / "part-00008.h5").exists():
+        time.sleep(0.01)
+    assert (folder / "part-00000.h5").stat().st_mtime_ns == first
+    again.kill()
+    again.wait()
+    # Another pair list under the same output name starts anew.
+    pairs.write_text("GENE1,GENE7\n")
+    assert start(artifact, pairs, output, 0).wait() == 0
+    assert len(output.read_text().splitlines()) == 2

@@ -1,0 +1,113 @@
+"""Exported graphs against float64 autograd, and the refusal to write what deviates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from ugrn.export import bundle, graph
+from ugrn.export.backbones.base import Origin
+from ugrn.export.backbones.mini import MiniBackbone
+from ugrn.export.bundle import ExportSettings, write_artifact
+from ugrn.export.graph import ParityError, Probe, autograd_reference, random_inputs
+from ugrn.runtime.artifact import open_artifact
+from ugrn.runtime.errors import InputError
+from ugrn.runtime.session import GraphSession, RuntimeSettings
+
+
+def test_graphs_agree_with_autograd_at_fresh_shapes(untrained: Path, backbone: MiniBackbone) -> None:
+    reference = Probe(backbone, "mvc", 0.0).module(tangent=False, double=True)
+    rng = np.random.default_rng()  # fresh inputs at every run
+    for shape in ((1, 1, 0, 1), (1, 9, 1, 30), (5, 2, 20, 3), (3, 4, 7, 11), (2, 8, 2, 1)):
+        inputs = random_inputs(60, shape, rng, (-4, 6))
+        expected = autograd_reference(reference, inputs)
+        for name, outputs in (("vvp.onnx", 1), ("gdt.onnx", 2)):
+            found = GraphSession(untrained / name, RuntimeSettings("cpu")).run(*inputs)
+            assert len(found) == outputs
+            for one, other in zip(found, expected, strict=False):
+                assert one.shape == (shape[0], shape[1], shape[3])
+                assert np.abs(one - other).max() <= 1e-4 * max(np.abs(other).max(), 1e-3)
+
+
+@pytest.mark.parametrize("readout", ["token", "masked"])
+def test_query_readouts_export_too(tmp_path: Path, backbone: MiniBackbone, readout: str) -> None:
+    manifest = write_artifact(backbone, tmp_path / "a", ExportSettings(readout), Origin())
+    deviations = [v for outputs in manifest.parity["deviation"].values() for v in outputs.values()]
+    assert len(deviations) == 3
+    assert max(deviations) <= 1e-4
+    assert len(manifest.parity["shapes"]) == 5
+
+
+def test_torchscript_runs_at_other_shapes(untrained: Path) -> None:
+    inputs = random_inputs(60, (3, 2, 9, 4), np.random.default_rng(1))
+    expected = GraphSession(untrained / "gdt.onnx", RuntimeSettings("cpu")).run(*inputs)
+    module = torch.jit.load(str(untrained / "gdt.ts"))
+    with torch.no_grad():
+        found = module(*(torch.from_numpy(a) for a in inputs))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.numpy(), other, rtol=1e-4, atol=1e-5)
+    assert {"vvp.ts", "gdt.ts"} <= set(open_artifact(untrained).manifest.parity["deviation"])
+
+
+def test_weights_are_inside_the_file_and_ops_are_standard(untrained: Path) -> None:
+    model = onnx.load(untrained / "gdt.onnx", load_external_data=False)
+    assert not [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
+    assert {node.domain for node in model.graph.node} == {""}
+    dims = {i.name: [d.dim_param for d in i.type.tensor_type.shape.dim] for i in model.graph.input}
+    assert all(all(names) for names in dims.values()), dims
+
+
+def test_a_deviating_graph_leaves_nothing_behind(
+    tmp_path: Path, backbone: MiniBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(probe: Probe, tangent: bool, path: Path) -> None:
+        other = Probe(probe.backbone, "mvc", 0.0)
+        with torch.no_grad():
+            kept = backbone.cell_query.bias.clone()
+            backbone.cell_query.bias += 0.01
+            graph.export_onnx(other, tangent, path)
+            backbone.cell_query.bias.copy_(kept)
+
+    monkeypatch.setattr(bundle, "export_onnx", wrong)
+    with pytest.raises(ParityError, match=r"vvp.onnx|gdt.onnx"):
+        write_artifact(backbone, tmp_path / "a", ExportSettings(), Origin())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, new_backbone: Callable[[int], MiniBackbone]) -> None:
+    broken = new_backbone(3)
+    with torch.no_grad():
+        broken.cls[0] = float("nan")
+    with pytest.raises(ParityError, match="NaN"):
+        write_artifact(broken, tmp_path / "a", ExportSettings(), Origin())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (ExportSettings(readout="attn"), "mvc"),
+        (ExportSettings(context=("GENE1", "NOPE")), "NOPE"),
+    ],
+)
+def test_bad_settings_are_one_clear_error(
+    tmp_path: Path, backbone: MiniBackbone, settings: ExportSettings, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        write_artifact(backbone, tmp_path / "a", settings, Origin())
+
+
+def test_folders_are_not_overwritten_unasked(tmp_path: Path, backbone: MiniBackbone) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "precious.txt").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="another"):
+            write_artifact(backbone, tmp_path / "a", ExportSettings(overwrite=overwrite), Origin())
+    assert (tmp_path / "a" / "precious.txt").read_text() == "mine"
+    with pytest.raises(InputError, match="mkdir"):
+        write_artifact(backbone, tmp_path / "no" / "a", ExportSettings(), Origin())
