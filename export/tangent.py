@@ -77,7 +77,7 @@ def _cat(tensors: Sequence[Any], dim: int = 0) -> Dual:
     return Dual(torch.cat([value for value, _ in pairs], dim), torch.cat(tangents, dim))
 
 
-@rule(torch.where, Tensor.where)
+@rule(torch.where)
 def _where(condition: Tensor, x: Any, y: Any) -> Dual:
     (xv, xt), (yv, yt) = split(x), split(y)
     zero = torch.zeros((), dtype=(xt if xt is not None else cast(Tensor, yt)).dtype)

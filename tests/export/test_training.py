@@ -71,12 +71,12 @@ def genes(tmp_path: Path) -> Path:
 
 
 def planted(rows: int, seed: int) -> np.ndarray:
-    """Expression in which GENE0 drives GENE1 and, inversely, GENE2."""
+    """Expression of three drivers: GENE0, GENE6, … rise with the first and GENE3, GENE9, … fall with it."""
     rng = np.random.default_rng(seed)
-    values = rng.normal(3, 1, (rows, 40)).astype(np.float32)
-    values[:, 1] = values[:, 0] + 0.3 * rng.normal(size=rows)
-    values[:, 2] = 6 - values[:, 0] + 0.3 * rng.normal(size=rows)
-    return np.maximum(values, 0.01)
+    index = np.arange(40)
+    sign = np.where((index // 3) % 2 == 0, 1, -1)
+    values = 4 + sign * rng.normal(size=(rows, 3))[:, index % 3] + 0.3 * rng.normal(size=(rows, 40))
+    return np.maximum(values, 0.01).astype(np.float32)
 
 
 @pytest.fixture
@@ -160,9 +160,9 @@ def test_genes_that_hardly_vary_are_not_measured(genes: Path, tmp_path: Path) ->
 
 def test_spectral_embeddings_find_the_planted_pairs(genes: Path, expression: Path) -> None:
     vocabulary = read_vocabulary(genes)
-    embeddings = spectral_embeddings(build_corpus([expression], vocabulary), 2)
+    embeddings = spectral_embeddings(build_corpus([expression], vocabulary), 3)
     near = embeddings @ embeddings.T
-    at = [vocabulary.symbols.index(f"GENE{i}") for i in range(3)]
+    at = [vocabulary.symbols.index(gene) for gene in ("GENE0", "GENE6", "GENE3")]
     assert near[at[0], at[1]] > 0.5 * near[at[0], at[0]]
     assert near[at[0], at[2]] < -0.5 * near[at[0], at[0]]
 
@@ -207,7 +207,7 @@ def run_pretraining(expression: Path, genes: Path, out: Path, config: PretrainCo
 def test_pretraining_learns_the_planted_structure_and_resumes(genes: Path, expression: Path, tmp_path: Path) -> None:
     config = PretrainConfig(steps=240, tokens=512, panel=40, most_visible=4, rate=5e-3)
     facts = run_pretraining(expression, genes, tmp_path / "whole", config)
-    assert facts["held_out"]["r2_4"] > 0.01
+    assert facts["held_out"]["r2_4"] > 0.2
     weights = (tmp_path / "whole" / "weights.safetensors").read_bytes()
     assert not (tmp_path / "whole" / "resume.pt").exists()
     with pytest.raises(InputError, match="finished"):
@@ -328,11 +328,15 @@ def test_numpy_translator_equals_the_trained_torch_one_and_learns() -> None:
     assert fit.metrics["vvp"]["validation_auprc"] > 0.85
     assert fit.metrics["gdt"]["validation_auprc"] < 0.65
     mlp = fit.translator.mlps["vvp"]
+
     # The same net in torch, float64.
-    h = torch.asinh((torch.from_numpy(cut["vvp"][1]).double() - mlp.centre) / mlp.scale)
+    def double(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).double()
+
+    h = torch.asinh((double(cut["vvp"][1]) - double(mlp.centre)) / double(mlp.scale))
     for weight, bias in zip(mlp.weights[:-1], mlp.biases[:-1], strict=True):
-        h = torch.tanh(h @ torch.from_numpy(weight).double() + bias)
-    expected = (h @ torch.from_numpy(mlp.weights[-1]).double() + mlp.biases[-1])[:, 0]
+        h = torch.tanh(h @ double(weight) + double(bias))
+    expected = (h @ double(mlp.weights[-1]) + double(mlp.biases[-1]))[:, 0]
     np.testing.assert_allclose(mlp.logits(cut["vvp"][1]), expected, atol=1e-5)
 
 
