@@ -45,9 +45,8 @@ def edges_of(data: Path, dataset: str, network: str, panel: int = 500) -> pl.Dat
 def evaluate(scorer: Scorer, data: Path, dataset: str, network: str, seen: np.ndarray) -> list[dict[str, Any]]:
     """Scores of one network, one row per draw of negatives."""
     resolved = scorer.resolve(edges_of(data, dataset, network))
-    rows = resolved.sorted_rows()
-    edges = np.stack([resolved.ids[resolved.pairs.source[rows]], resolved.ids[resolved.pairs.target[rows]]], axis=1)
-    edges = edges.astype(np.int64)
+    rows = resolved.sorted_rows
+    edges = np.stack(resolved.gene_ids(rows), axis=1).astype(np.int64)
     symbols = np.array(scorer.artifact.names.symbols)
     out = []
     for seed in range(SEEDS):

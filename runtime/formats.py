@@ -60,11 +60,15 @@ class ResultTable:
             yield self.frame(start, CHUNK_ROWS)
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, reads: Path | None = None) -> None:
     """Refuse an output path that cannot be written, before any work is done.
 
+    Args:
+        path: of the result; its rejects go to `rejects_path`.
+        reads: the file the run reads, which must not be overwritten.
+
     Raises:
-        InputError: unknown suffix, missing folder, or a folder in its place.
+        InputError: unknown suffix, missing folder, a folder in its place, or it would overwrite `reads`.
     """
     if path.suffix not in SUFFIXES:
         message = f"{path}: suffix {path.suffix!r} is not a known format; expected one of {', '.join(SUFFIXES)}"
@@ -72,12 +76,20 @@ def check_output(path: Path) -> None:
     if not path.parent.is_dir():
         message = f"{path}: its folder does not exist; make it first with: mkdir -p {path.parent}"
         raise InputError(message)
+    if reads is not None and reads.resolve() in (path.resolve(), rejects_path(path).resolve()):
+        message = f"{path}: the run would overwrite the pair list it reads ({reads}); choose another name with -o"
+        raise InputError(message)
     if path.is_dir():
         message = f"{path}: is a folder; expected the path of a file to write"
         raise InputError(message)
     if not os.access(path.parent, os.W_OK):
         message = f"{path}: its folder is not writable; choose another with -o"
         raise InputError(message)
+
+
+def rejects_path(output: Path) -> Path:
+    """Where the rejected pairs of a result go."""
+    return output.with_name(output.stem + ".rejects.csv")
 
 
 def write_results(table: ResultTable, path: Path) -> None:
@@ -101,13 +113,19 @@ def replace_with(path: Path, write: Callable[[Path], object]) -> None:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)  # the rename itself must reach the disk, too
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a rename to the disk, where the system lets a folder be opened."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _io_source(table: ResultTable) -> Callable[..., Iterator[pl.DataFrame]]:

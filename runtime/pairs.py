@@ -60,11 +60,13 @@ class ResolvedPairs:
         pairs: the list as written.
         ids: int32 ``[G]``, vocabulary row of each distinct name, -1 where unknown.
         reason: uint8 ``[N]`` into `REASONS`; 0 where the pair will be scored.
+        sorted_rows: int32, rows of the pairs that will be scored, sorted by source id, then target id.
     """
 
     pairs: PairList
     ids: Codes
     reason: NDArray[np.uint8]
+    sorted_rows: NDArray[np.int32]
 
     @property
     def accepted(self) -> int:
@@ -110,12 +112,6 @@ class ResolvedPairs:
         """Rows of the pairs that will be scored, in the user's order."""
         return np.flatnonzero(self.reason == 0).astype(np.int32)
 
-    def sorted_rows(self) -> NDArray[np.int32]:
-        """Rows of the accepted pairs, sorted by source id, then target id."""
-        rows = self.accepted_rows()
-        source, target = self.gene_ids(rows)
-        return rows[np.lexsort((target, source))]
-
     def gene_ids(self, rows: NDArray[np.int32]) -> tuple[Codes, Codes]:
         """Vocabulary rows of the sources and of the targets of some pairs."""
         return self.ids[self.pairs.source[rows]], self.ids[self.pairs.target[rows]]
@@ -156,12 +152,13 @@ def resolve_pairs(pairs: PairList, names: GeneNames) -> ResolvedPairs:
     unknown = (source < 0).astype(np.uint8) + 2 * (target < 0).astype(np.uint8)
     reason[unknown > 0] = UNKNOWN_SOURCE - 1 + unknown[unknown > 0]
     reason[empty[pairs.source] | empty[pairs.target]] = EMPTY
-    rows = np.flatnonzero(reason == 0)
+    rows = np.flatnonzero(reason == 0).astype(np.int32)
     key = source[rows].astype(np.int64) * len(names) + target[rows]
     order = np.argsort(key, kind="stable")
-    again = order[1:][key[order[1:]] == key[order[:-1]]]
+    key, rows = key[order], rows[order]
+    again = np.concatenate([[False], key[1:] == key[:-1]]) if len(key) else np.zeros(0, bool)
     reason[rows[again]] = DUPLICATE
-    return ResolvedPairs(pairs, ids, reason)
+    return ResolvedPairs(pairs, ids, reason, rows[~again])
 
 
 def write_pair_batches(resolved: ResolvedPairs, path: Path) -> None:
@@ -170,7 +167,7 @@ def write_pair_batches(resolved: ResolvedPairs, path: Path) -> None:
     Layout: ``/genes/symbol``, ``/genes/id``; ``/pairs/source``, ``/pairs/target`` (int32 into genes),
     ``/pairs/row`` (position in the user's list); ``/sources/indptr``, so that a block is a slice.
     """
-    pairs, rows = resolved.pairs, resolved.sorted_rows()
+    pairs, rows = resolved.pairs, resolved.sorted_rows
     packed = {"compression": "lzf", "shuffle": True, "fletcher32": True, "chunks": True}
     if len(rows) == 0:
         packed = {}

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from .formats import ResultTable, replace_with
+from .formats import ResultTable, rejects_path, replace_with
 from .genes import GeneNames
 from .pairs import ResolvedPairs, write_pair_batches
 from .probe import MOST_SOURCES, plan_blocks
@@ -82,7 +82,7 @@ def _write_shard(rows: NDArray[np.int32], result: NDArray[np.float32], path: Pat
 
 def write_rejects(resolved: ResolvedPairs, names: GeneNames, output: Path) -> Path | None:
     """Write ``<stem>.rejects.csv`` beside the output, where there are rejects; else delete an earlier run's."""
-    path = output.with_name(output.stem + ".rejects.csv")
+    path = rejects_path(output)
     if not resolved.counts():
         path.unlink(missing_ok=True)
         return None

@@ -167,7 +167,7 @@ class Scorer:
         """
         started = time.monotonic()
         output = Path(output)
-        check_output(output)
+        check_output(output, Path(pairs) if isinstance(pairs, str | Path) else None)
         columns = self._columns(settings.features)
         prober = self._prober(PROBES)
         self.artifact.translator.check_prior(settings.prior)

@@ -22,9 +22,8 @@ def test_the_bundled_artifact_carries_pairwise_knowledge(data: Path, network: st
     )
     resolved = scorer.resolve(edges.select("source", "target"))
     assert resolved.accepted > 0.95 * len(edges)
-    rows = resolved.sorted_rows()
-    ids = np.stack([resolved.ids[resolved.pairs.source[rows]], resolved.ids[resolved.pairs.target[rows]]], axis=1)
-    pairs = ids.astype(np.int64)
+    rows = resolved.sorted_rows
+    pairs = np.stack(resolved.gene_ids(rows), axis=1).astype(np.int64)
     negatives = draw_negatives(pairs, np.unique(pairs), "degree-aware", np.random.default_rng(0))
     symbols = np.array(scorer.artifact.names.symbols)
     both = symbols[np.concatenate([pairs, negatives])]

@@ -89,9 +89,8 @@ def train_on_network(
         InputError: too few usable edges.
     """
     resolved = scorer.resolve(edges)
-    rows = resolved.sorted_rows()
-    ids = [resolved.ids[side[rows]] for side in (resolved.pairs.source, resolved.pairs.target)]
-    train, valid = split_edges(np.stack(ids, axis=1).astype(np.int64), config)
+    rows = resolved.sorted_rows
+    train, valid = split_edges(np.stack(resolved.gene_ids(rows), axis=1).astype(np.int64), config)
     both = np.concatenate([train.pairs, valid.pairs])
     features = scorer.features_of_ids(both[:, 0], both[:, 1], report)
     parts = [{probe: x[rows] for probe, x in features.items()} for rows in (slice(len(train)), slice(len(train), None))]

@@ -142,7 +142,7 @@ def test_accepted_pairs_are_the_first_of_each_kind(rows: list[tuple[int, int]]) 
             expected.append(row)
         seen.add((a, b))
     assert np.flatnonzero(resolved.reason == 0).tolist() == expected
-    order = resolved.sorted_rows()
+    order = resolved.sorted_rows
     keys = [(rows[r][0], rows[r][1]) for r in order]
     assert keys == sorted(keys)
     assert sum(resolved.counts().values()) + resolved.accepted == len(rows)

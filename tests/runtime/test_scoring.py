@@ -170,6 +170,15 @@ def test_outputs_are_checked_first(artifact: Path, tmp_path: Path, name: str, wo
     assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
 
 
+def test_a_run_never_overwrites_the_list_it_reads(artifact: Path, tmp_path: Path) -> None:
+    text = "source,target\nGENE1,GENE2\n"
+    for name, output in (("e.csv", "e.csv"), ("e.rejects.csv", "e.csv"), ("e.rejects.csv", "e.parquet")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match="overwrite"):
+            load(artifact).score_file(tmp_path / name, tmp_path / output)
+        assert (tmp_path / name).read_text() == text
+
+
 def test_translators_round_trip_with_every_calibration(tmp_path: Path, artifact: Path) -> None:
     translator = load(artifact).artifact.translator
     x = np.linspace(-4, 4, 50, dtype=np.float32)
