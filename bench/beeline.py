@@ -55,20 +55,25 @@ def evaluate(scorer: Scorer, data: Path, dataset: str, network: str, seen: np.nd
         labels = np.concatenate([np.ones(len(edges)), np.zeros(len(negatives))])
         frame = scorer.score(pl.DataFrame({"source": symbols[pairs[:, 0]], "target": symbols[pairs[:, 1]]}))
         unseen = ~np.isin(pairs, seen).any(axis=1)
-        weights = np.where(labels == 1, 1 / len(edges), 1 / len(negatives))
+        weights = even(labels)
         row: dict[str, Any] = {"dataset": dataset, "network": network, "seed": seed, "edges": len(edges)}
         row |= {"rejected": len(resolved.pairs) - len(rows), "unseen": int(labels[unseen].sum())}
         for name, column in SCORES.items():
             score = frame[column].to_numpy()
             row[name] = average_precision_score(labels, score, sample_weight=weights)
             row[f"{name} unseen"] = average_precision_score(
-                labels[unseen], score[unseen], sample_weight=weights[unseen]
+                labels[unseen], score[unseen], sample_weight=even(labels[unseen])
             )
         probability = frame["probability"].to_numpy()
         row["ECE"] = calibration_error(labels, probability, weights)
         row["Brier"] = brier(labels, probability, weights)
         out.append(row)
     return out
+
+
+def even(labels: np.ndarray) -> np.ndarray:
+    """Weights that make both classes weigh the same, so that chance is 0.5."""
+    return np.where(labels == 1, 1 / max(labels.sum(), 1), 1 / max((1 - labels).sum(), 1))
 
 
 def random_twin(scorer: Scorer, data: Path, folder: Path, seed: int) -> Scorer:

@@ -17,13 +17,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ugrn.runtime import bundled_artifact, open_artifact
+from ugrn.runtime.session import import_onnxruntime
 
 MEASURE = """
 import resource, subprocess, sys, time
@@ -96,7 +96,7 @@ def main() -> None:
         artifact = scgpt_width(folder) if wide else bundled_artifact()
         sizes = [(10, 1_000)] if wide else [(10, 100), (100, 1_000), (1_000, 1_000)]
         rows = [measure(artifact, *size, arguments.runs, folder) for size in sizes]
-    machine = f"{platform.machine()}, {os.cpu_count()} cores; onnxruntime {version('onnxruntime')}"
+    machine = f"{platform.machine()}, {os.cpu_count()} cores; onnxruntime {import_onnxruntime().__version__}"
     print(f"{arguments.backbone} on {machine}; medians of {arguments.runs} runs")
     print("| pairs | sources | seconds | pairs/s | peak resident MB |\n|---|---|---|---|---|")
     for row in rows:

@@ -29,8 +29,11 @@ def command() -> None:
         typer.echo(f"{part:<8}" + ", ".join(f"{name} {found[name] or 'missing'}" for name in names))
     troubles = diagnose(found)
     if found["onnxruntime"] or found["onnxruntime-gpu"]:
-        import onnxruntime
-
+        try:
+            import onnxruntime
+        except ImportError as error:
+            typer.echo(f"trouble: onnxruntime is installed but does not start ({error}); install it again")
+            sys.exit(1)
         typer.echo(f"onnxruntime {onnxruntime.__version__} offers: {', '.join(onnxruntime.get_available_providers())}")
     for trouble in troubles:
         typer.echo(f"trouble: {trouble}")

@@ -28,6 +28,7 @@ def command(
     context_size: Annotated[int, typer.Option(help="Genes in the virtual cell's context.", min=0)] = 0,
     torchscript: Annotated[bool, typer.Option(help="Also write TorchScript files, for libtorch.")] = False,
     example_pairs: Annotated[Path | None, typer.Option(help="Pair list to ship as the artifact's example.")] = None,
+    licence_file: Annotated[Path | None, typer.Option(help="Licence text to put into the artifact.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the artifact folder if it exists.")] = False,
 ) -> None:
     if backbone != "mini":
@@ -36,13 +37,17 @@ def command(
     with needs("export", "ugrn export"):
         from ugrn.export.bundle import ExportSettings, write_artifact
         from ugrn.export.training.checkpoint import load_checkpoint, origin_of
+    if licence_file is not None and not licence_file.is_file():
+        message = f"{licence_file}: no such file; expected the text of the weights' licence"
+        raise InputError(message)
+    text = "" if licence_file is None else licence_file.read_text(encoding="utf-8")
     loaded = load_checkpoint(checkpoint)
     if context_size > len(loaded.context):
         message = f"context of {context_size} genes asked for; the checkpoint ranks {len(loaded.context)}"
         raise InputError(message)
     settings = ExportSettings(readout, tuple(loaded.context[:context_size]), torchscript, overwrite, example_pairs)
     manifest = write_artifact(
-        loaded.backbone, output, settings, origin_of(loaded), lambda line: typer.echo(line, err=True)
+        loaded.backbone, output, settings, origin_of(loaded, text), lambda line: typer.echo(line, err=True)
     )
     if manifest.readout not in loaded.backbone.card.readouts:
         typer.echo(f"note: pretraining of {backbone} did not train the readout {manifest.readout!r}", err=True)

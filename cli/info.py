@@ -25,7 +25,7 @@ def command(
         typer.echo((opened.folder / "artifact.json").read_text(encoding="utf-8"), nl=False)
         return
     manifest = opened.manifest
-    worst = max(value for outputs in manifest.parity["deviation"].values() for value in outputs.values())
+    deviations = [v for outputs in manifest.parity.get("deviation", {}).values() for v in outputs.values()]
     size = sum(entry["size"] for entry in manifest.files.values()) / 1e6
     lines = {
         "folder": str(opened.folder),
@@ -34,7 +34,7 @@ def command(
         "levels": f"VVP {_levels(manifest.vvp_levels)}; GDT {_levels(manifest.gdt_levels)}",
         "units": manifest.units,
         "context": f"{len(opened.context)} genes",
-        "parity": f"within {worst:.0e} of float64 autograd",
+        "parity": f"within {max(deviations):.0e} of float64 autograd" if deviations else "not recorded",
         "translator": _translator(manifest.metrics),
         "files": f"{len(manifest.files)}, {size:.1f} MB, all verified",
     }
@@ -47,7 +47,7 @@ def _levels(levels: tuple[float, ...]) -> str:
 
 
 def _translator(metrics: dict[str, dict[str, float]]) -> str:
-    if not metrics:
+    if "ensemble" not in metrics:
         return "none yet; run ugrn train"
     return (
         f"validation AUPRC {metrics['ensemble']['validation_auprc']:.3f} "

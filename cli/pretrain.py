@@ -36,10 +36,11 @@ def command(
     width: Annotated[int, typer.Option(min=8)] = 192,
     layers: Annotated[int, typer.Option(min=1)] = 2,
     heads: Annotated[int, typer.Option(min=1)] = 6,
+    licence: Annotated[str, typer.Option(help="SPDX expression of the weights' licence.")] = "",
     bfloat16: Annotated[
         bool, typer.Option(help="Multiply matrices in bfloat16: about twice as fast where the processor can.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of weights and batches.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of weights and batches.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch decides.", min=0)] = 0,
 ) -> None:
     with needs("export", "ugrn pretrain"):
@@ -55,6 +56,7 @@ def command(
 
     config = PretrainConfig(steps=steps, bfloat16=bfloat16, seed=seed)
     sizes = Sizes(width, layers, heads)
+    sizes.check()
     facts = pretrain_to_folder(
         expression,
         genes,
@@ -65,6 +67,7 @@ def command(
         threads,
         report,
         lambda text: typer.echo(text, err=True),
+        licence=licence,
     )
     typer.echo(
         f"backbone written: {output}; held-out R2 {facts['held_out']['r2_1']:.4f} from one visible gene; next: "

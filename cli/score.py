@@ -30,7 +30,7 @@ def command(
     prior: Annotated[float | None, typer.Option(help="Expected share of edges among the pairs, e.g. 0.01.")] = None,
     features: Annotated[bool, typer.Option(help="Also write the 16 probe features.")] = False,
     strict: Annotated[bool, typer.Option(help="Fail if any pair cannot be scored.")] = False,
-    top: Annotated[int, typer.Option(help="Print this many of the strongest edges.")] = 0,
+    top: Annotated[int, typer.Option(help="Print this many of the strongest edges.", min=0)] = 0,
     provider: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0: onnxruntime decides.")] = 0,
     memory_mb: Annotated[int, typer.Option(help="Memory budget of one block, MiB.")] = 256,
@@ -40,6 +40,8 @@ def command(
         raise typer.BadParameter("give a pair list, or --example, and not both", param_hint="PAIRS")  # noqa: EM101
     if output is None:
         raise typer.BadParameter("say where the result goes, e.g. -o edges.csv", param_hint="-o")  # noqa: EM101
+    if top and output.suffix == ".h5":
+        raise typer.BadParameter("--top reads .csv, .tsv or .parquet results", param_hint="--top")  # noqa: EM101
     listed = scorer.artifact.example_pairs if pairs is None else pairs
     progress = Progress("pairs")
     summary = scorer.score_file(listed, output, ScoreSettings(prior, features, strict), progress)
@@ -56,8 +58,6 @@ def command(
 
 def _strongest(path: Path, count: int) -> str:
     """The strongest edges of a result, as a table."""
-    if path.suffix == ".h5":
-        raise typer.BadParameter("--top reads .csv, .tsv or .parquet results", param_hint="--top")  # noqa: EM101
     lazy = (
         pl.scan_parquet(path)
         if path.suffix == ".parquet"

@@ -28,14 +28,15 @@ def command(
         str | None, typer.Option(help="Name of the network for the model card; the file's name if left out.")
     ] = None,
     negatives: Annotated[str, typer.Option(help="random, same-source or degree-aware.")] = "degree-aware",
-    seed: Annotated[int, typer.Option(help="Of split, negatives and weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of split, negatives and weights.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: onnxruntime decides.")] = 0,
 ) -> None:
     with needs("export", "ugrn train"):
-        from ugrn.export.bundle import add_translator
+        from ugrn.export.bundle import add_translator, check_folder
         from ugrn.export.training.translator import TranslatorConfig, train_on_network
     from ugrn.runtime import load
 
+    check_folder(output or artifact, overwrite=output is None)
     scorer = load(artifact, threads=threads)
     config = TranslatorConfig(negatives=negatives, seed=seed)  # type: ignore[arg-type]
     fit = train_on_network(scorer, edges, config, Progress("pairs"))

@@ -14,6 +14,8 @@ from typing import Any, cast, get_args
 
 from ugrn.runtime.artifact import FORMAT, MANIFEST, Manifest, file_entry, open_artifact
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.pair_files import read_pairs
+from ugrn.runtime.session import import_onnxruntime
 from ugrn.runtime.translator import Translator, save_translator
 
 from .backbones.base import Backbone, Origin, Readout
@@ -62,6 +64,8 @@ def write_artifact(
     if unknown:
         message = f"context genes not in the backbone's vocabulary: {', '.join(unknown[:10])}"
         raise InputError(message)
+    if settings.example_pairs is not None:
+        read_pairs(settings.example_pairs)
     probe = Probe(backbone, cast(Readout, readout), card.baseline)
     every_level = (*card.vvp_levels, *card.gdt_levels, card.baseline)
     with new_folder(folder, settings.overwrite) as part:
@@ -82,7 +86,7 @@ def write_artifact(
         manifest = Manifest(
             format=FORMAT,
             backbone=card.name,
-            licence=card.licence,
+            licence=origin.licence or card.licence,
             readout=readout,
             gradient=card.gradient,
             units=card.units,
@@ -114,31 +118,54 @@ def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
     """A temporary folder that takes the place of `folder` when the block ends well, and vanishes when not.
 
     Raises:
-        InputError: `folder` exists and may not be replaced, or its parent does not exist.
+        InputError: see `check_folder`.
     """
-    if folder.exists() and not overwrite:
-        message = f"{folder}: exists already; choose another folder with -o, or pass --overwrite"
-        raise InputError(message)
-    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
-        message = f"{folder}: is not an artifact folder and will not be replaced; choose another with -o"
-        raise InputError(message)
-    if not folder.absolute().parent.is_dir():
-        message = f"{folder}: its parent folder does not exist; make it first with: mkdir -p {folder.parent}"
-        raise InputError(message)
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    folder = folder.resolve()
+    check_folder(folder, overwrite)
+    part, old = _beside(folder, "tmp"), _beside(folder, "old")
+    if part.exists():  # of a run that was killed
+        shutil.rmtree(part)
     part.mkdir()
     try:
         yield part
+        for path in part.iterdir():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
         if folder.exists():
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             folder.rename(old)
-            part.rename(folder)
+        part.rename(folder)
+        if old.exists():
             shutil.rmtree(old)
-        else:
-            part.rename(folder)
     finally:
         if part.exists():
             shutil.rmtree(part)
+
+
+def check_folder(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that cannot be written; bring back one that a killed run left half replaced.
+
+    Raises:
+        InputError: it exists and may not be replaced, is no artifact, or its parent does not exist.
+    """
+    folder = folder.resolve()
+    if not folder.parent.is_dir():
+        message = f"{folder}: its parent folder does not exist; make it first with: mkdir -p {folder.parent}"
+        raise InputError(message)
+    old = _beside(folder, "old")
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    elif old.exists():
+        shutil.rmtree(old)
+    if folder.exists() and not overwrite:
+        message = f"{folder}: exists already; choose another folder with -o, or pass --overwrite"
+        raise InputError(message)
+    if folder.exists() and (not folder.is_dir() or not (folder / MANIFEST).is_file() and any(folder.iterdir())):
+        message = f"{folder}: is not an artifact folder and will not be replaced; choose another with -o"
+        raise InputError(message)
+
+
+def _beside(folder: Path, role: str) -> Path:
+    return folder.with_name(f".{folder.name}.ugrn-{role}")
 
 
 def _seal(part: Path, manifest: Manifest) -> Manifest:
@@ -156,4 +183,5 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
 
 
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("ugrn", "torch", "onnx", "onnxruntime")}
+    versions = {name: version(name) for name in ("ugrn", "torch", "onnx")}
+    return versions | {"onnxruntime": str(import_onnxruntime().__version__)}

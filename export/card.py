@@ -64,7 +64,9 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
         head = ["| source | species | rows | genes | licence | origin |", "|---|---|---|---|---|---|"]
         parts.append("Expression it was pretrained on.\n\n" + "\n".join([*head, *rows]))
     if embeddings := provenance.get("gene_embeddings"):
-        parts.append(f"Gene tokens are informed by: {embeddings}.")
+        spectral = provenance.get("spectral_components", 0)
+        also = f"; and {spectral} co-expression components of the expression above" if spectral else ""
+        parts.append(f"Gene tokens are informed by: {embeddings}{also}.")
     return "\n\n".join(parts) or "No provenance recorded."
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 Rule = Callable[..., Any]
 RULES: dict[Any, Rule] = {}
+FACTS = frozenset({"shape", "ndim", "dtype", "device"})
 
 
 class UnsupportedFunctionError(TypeError):
@@ -45,9 +46,12 @@ class Dual:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for what Dual itself lacks: the methods and attributes of a tensor.
-        attribute = getattr(Tensor, name)
-        if not callable(attribute):
+        if name in FACTS:
             return getattr(self.value, name)
+        attribute = getattr(Tensor, name)
+        if not callable(attribute):  # x.T, x.data, …: handing out the value alone would lose the tangent
+            message = f"no tangent rule for the attribute Tensor.{name}; use a function, e.g. x.transpose(-2, -1)"
+            raise UnsupportedFunctionError(message)
         return lambda *args, **kwargs: self.__torch_function__(attribute, (Dual,), (self, *args), kwargs)
 
     def __bool__(self) -> bool:
@@ -61,7 +65,11 @@ def _operator(name: str) -> Callable[..., Any]:
 
 
 # Python looks operators up on the class, so __getattr__ does not see them.
-for _each in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "matmul", "neg", "getitem"):
+# Those without a rule (comparisons, powers, …) are there to say so.
+for _each in (
+    *("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "matmul", "rmatmul", "neg", "getitem"),
+    *("eq", "ne", "lt", "le", "gt", "ge", "pow", "rpow", "abs", "floordiv", "mod", "iadd", "imul", "setitem"),
+):
     setattr(Dual, f"__{_each}__", _operator(f"__{_each}__"))
 
 

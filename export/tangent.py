@@ -80,9 +80,10 @@ def _cat(tensors: Sequence[Any], dim: int = 0) -> Dual:
 @rule(torch.where)
 def _where(condition: Tensor, x: Any, y: Any) -> Dual:
     (xv, xt), (yv, yt) = split(x), split(y)
-    zero = torch.zeros((), dtype=(xt if xt is not None else cast(Tensor, yt)).dtype)
+    value = torch.where(condition, xv, yv)
+    zero = torch.zeros((), dtype=value.dtype)
     tangent = torch.where(condition, zero if xt is None else xt, zero if yt is None else yt)
-    return Dual(torch.where(condition, xv, yv), tangent)
+    return Dual(value, _broadcast(tangent, value))
 
 
 @rule(torch.masked_fill, Tensor.masked_fill)
@@ -216,7 +217,10 @@ def _clamp(x: Tensor, min: float | None = None, max: float | None = None) -> tup
 
 
 @rule(torch.softmax, Tensor.softmax, F.softmax)
-def _softmax(x: Dual, dim: int, **kwargs: Any) -> Dual:
+def _softmax(x: Dual, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Dual:
+    if dtype is not None:
+        message = "softmax(dtype=...) has no tangent rule; convert before the call"
+        raise UnsupportedFunctionError(message)
     weight = torch.softmax(x.value, dim)
     flow = weight * x.tangent
     return Dual(weight, flow - weight * flow.sum(dim, keepdim=True))

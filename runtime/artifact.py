@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from .translator import Translator, load_translator
 FORMAT = 1
 MANIFEST = "artifact.json"
 REQUIRED = frozenset({"vvp.onnx", "gdt.onnx", "genes.txt", "context.txt"})
+READOUTS = ("mvc", "masked", "token")
+GRADIENTS = ("exact", "surrogate")
 OPTIONAL = frozenset(
     {"aliases.tsv", "translator.npz", "example_pairs.csv", "MODEL_CARD.md", "LICENSE", "vvp.ts", "gdt.ts"}
 )
@@ -120,7 +123,13 @@ class Artifact:
                 f"run: ugrn train {self.folder} --edges EDGES.csv"
             )
             raise ArtifactError(message)
-        return load_translator(self.folder / "translator.npz")
+        translator = load_translator(self.folder / "translator.npz")
+        levels = {"vvp": len(self.manifest.vvp_levels), "gdt": len(self.manifest.gdt_levels)}
+        fits = {probe: len(mlp.centre) for probe, mlp in translator.mlps.items()}
+        if fits != levels:
+            message = f"{self.folder}: translator for {fits} features, probes with {levels} levels; train it again"
+            raise ArtifactError(message)
+        return translator
 
 
 def open_artifact(folder: Path | str) -> Artifact:
@@ -160,7 +169,7 @@ def parse_manifest(raw: bytes, folder: Path) -> Manifest:
     try:
         data = json.loads(raw)
         version = int(data["format"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         message = f"{folder}/{MANIFEST}: not a manifest ({error!r}); expected JSON with a 'format' number"
         raise ArtifactError(message) from error
     if not 1 <= version <= FORMAT:
@@ -171,17 +180,32 @@ def parse_manifest(raw: bytes, folder: Path) -> Manifest:
         raise ArtifactError(message)
     try:
         levels = {key: tuple(float(v) for v in data[key]) for key in ("vvp_levels", "gdt_levels")}
-        manifest = Manifest(**{**data, **levels, "shape": BackboneShape(**data["shape"])})
+        shape = BackboneShape(**{key: int(size) for key, size in data["shape"].items()})
+        manifest = Manifest(**{**data, **levels, "shape": shape, "baseline": float(data["baseline"])})
         listed = {name: dict(entry) for name, entry in manifest.files.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         message = f"{folder}/{MANIFEST}: incomplete or unknown entries ({error}); export the artifact again"
         raise ArtifactError(message) from error
+    _check_values(manifest, folder)
     unknown = sorted(set(listed) - REQUIRED - OPTIONAL)
     missing = sorted(REQUIRED - set(listed))
     if unknown or missing:
         message = f"{folder}/{MANIFEST}: files missing {missing}, not known to this version {unknown}"
         raise ArtifactError(message)
     return manifest
+
+
+def _check_values(manifest: Manifest, folder: Path) -> None:
+    numbers = (*manifest.vvp_levels, *manifest.gdt_levels, manifest.baseline)
+    sizes = (manifest.shape.width, manifest.shape.heads, manifest.shape.feedforward, manifest.shape.layers)
+    known = manifest.readout in READOUTS and manifest.gradient in GRADIENTS
+    if not (known and all(map(isfinite, numbers)) and manifest.vvp_levels and manifest.gdt_levels and min(sizes) > 0):
+        message = (
+            f"{folder}/{MANIFEST}: found readout {manifest.readout!r}, gradient {manifest.gradient!r}, levels and "
+            f"baseline {numbers}, sizes {sizes}; expected one of {READOUTS}, one of {GRADIENTS}, finite levels and "
+            "positive sizes; export the artifact again"
+        )
+        raise ArtifactError(message)
 
 
 def file_entry(path: Path) -> dict[str, Any]:
@@ -208,7 +232,11 @@ def _verify(path: Path, entry: Mapping[str, Any]) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+    try:
+        return path.read_text(encoding="utf-8").split("\n")[:-1]
+    except UnicodeDecodeError as error:
+        message = f"{path}: not UTF-8 text ({error}); export the artifact again"
+        raise ArtifactError(message) from error
 
 
 def _aliases(path: Path) -> dict[str, str]:

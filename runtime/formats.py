@@ -76,12 +76,17 @@ def check_output(path: Path, reads: Path | None = None) -> None:
     if not path.parent.is_dir():
         message = f"{path}: its folder does not exist; make it first with: mkdir -p {path.parent}"
         raise InputError(message)
-    if reads is not None and reads.resolve() in (path.resolve(), rejects_path(path).resolve()):
+    if reads is not None and reads.resolve() in (
+        path.resolve(),
+        rejects_path(path).resolve(),
+        sidecar_path(path).resolve(),
+    ):
         message = f"{path}: the run would overwrite the pair list it reads ({reads}); choose another name with -o"
         raise InputError(message)
-    if path.is_dir():
-        message = f"{path}: is a folder; expected the path of a file to write"
-        raise InputError(message)
+    for each in (path, rejects_path(path), sidecar_path(path)):
+        if each.is_dir():
+            message = f"{each}: is a folder, and a file of this name is to be written; choose another name with -o"
+            raise InputError(message)
     if not os.access(path.parent, os.W_OK):
         message = f"{path}: its folder is not writable; choose another with -o"
         raise InputError(message)
@@ -89,7 +94,12 @@ def check_output(path: Path, reads: Path | None = None) -> None:
 
 def rejects_path(output: Path) -> Path:
     """Where the rejected pairs of a result go."""
-    return output.with_name(output.stem + ".rejects.csv")
+    return output.with_name(output.name + ".rejects.csv")
+
+
+def sidecar_path(output: Path) -> Path:
+    """Where the facts of a run go."""
+    return output.with_name(output.name + ".json")
 
 
 def write_results(table: ResultTable, path: Path) -> None:
@@ -145,10 +155,8 @@ def _write_hdf5(table: ResultTable, path: Path) -> None:
         "compression": "lzf",
         "shuffle": True,
         "fletcher32": True,
-        "chunks": (CHUNK_ROWS,),
+        "chunks": (min(CHUNK_ROWS, len(table)),),
     }
-    if len(table) < CHUNK_ROWS:
-        packed["chunks"] = (max(1, len(table)),)
     pairs = table.pairs
     with h5py.File(path, "w") as file:
         file.create_dataset("genes/symbol", data=pairs.genes, dtype=h5py.string_dtype())

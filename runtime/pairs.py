@@ -117,7 +117,10 @@ class ResolvedPairs:
         return self.ids[self.pairs.source[rows]], self.ids[self.pairs.target[rows]]
 
     def rejects(self, names: GeneNames) -> pl.DataFrame:
-        """The rejected pairs: row (1 is the first pair), source, target, reason, and near matches."""
+        """The rejected pairs: row (1 is the first pair), source, target, reason, and near matches.
+
+        Near matches are looked for only for the first `NEAR_MATCHES` unknown names, about 0.05 s each.
+        """
         rows = np.flatnonzero(self.reason)
         written = np.array([*self.pairs.genes, ""], dtype=object)
         near = {name: " ".join(names.near(name)) for name in self.unknown()[:NEAR_MATCHES]}
@@ -169,8 +172,6 @@ def write_pair_batches(resolved: ResolvedPairs, path: Path) -> None:
     """
     pairs, rows = resolved.pairs, resolved.sorted_rows
     packed = {"compression": "lzf", "shuffle": True, "fletcher32": True, "chunks": True}
-    if len(rows) == 0:
-        packed = {}
     with h5py.File(path, "w") as file:
         file.create_dataset("genes/symbol", data=pairs.genes, dtype=h5py.string_dtype())
         file.create_dataset("genes/id", data=resolved.ids)

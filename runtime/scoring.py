@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from .artifact import Artifact, open_artifact
-from .formats import ResultTable, check_output, replace_with, write_results
+from .formats import ResultTable, check_output, replace_with, sidecar_path, write_results
 from .pair_files import read_pairs
 from .pairs import PairsLike, ResolvedPairs, resolve_pairs, source_bounds
 from .probe import MOST_SOURCES, Features, Prober, plan_blocks
@@ -157,7 +157,7 @@ class Scorer:
         Args:
             pairs: as for `score`.
             output: ``.csv``, ``.tsv``, ``.parquet`` or ``.h5``. Beside it: ``<output>.json`` (settings,
-                counts, hashes) and, where pairs were rejected, ``<stem>.rejects.csv``.
+                counts, hashes) and, where pairs were rejected, ``<output>.rejects.csv``.
             settings: what to write.
             report: called with pairs done and pairs in all.
 
@@ -242,8 +242,7 @@ class Scorer:
             "resumed_blocks": summary.resumed_blocks,
             "wall_seconds": summary.seconds,
         }
-        path = summary.output.with_name(summary.output.name + ".json")
-        replace_with(path, lambda part: part.write_text(json.dumps(facts, indent=2) + "\n"))
+        replace_with(sidecar_path(summary.output), lambda part: part.write_text(json.dumps(facts, indent=2) + "\n"))
 
 
 def _frame(resolved: ResolvedPairs, results: NDArray[np.float32], columns: list[str]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .errors import ArtifactError, InputError, MissingExtraError, ProviderError
 
 Provider = Literal["auto", "cpu", "cuda"]
+MOST_THREADS = 1024
 _ORT_NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -33,10 +34,10 @@ class RuntimeSettings:
         if self.provider not in get_args(Provider):
             message = f"provider {self.provider!r} is not known; expected auto, cpu or cuda"
             raise InputError(message)
-        if self.threads < 0 or self.memory_mb < 16:
+        if not 0 <= self.threads <= MOST_THREADS or self.memory_mb < 16:
             message = (
                 f"found {self.threads} threads and a budget of {self.memory_mb} MiB; "
-                "expected threads of 0 or more and a budget of at least 16"
+                f"expected 0 to {MOST_THREADS} threads and a budget of at least 16"
             )
             raise InputError(message)
 

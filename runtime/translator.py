@@ -20,7 +20,6 @@ from .errors import ArtifactError, InputError
 Array = NDArray[np.float32]
 CalibrationKind = Literal["none", "temperature", "platt", "isotonic"]
 PROBES = ("vvp", "gdt")
-LOGIT_LIMIT = 30.0
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,9 @@ class Translator:
 
 
 def sigmoid(x: Array) -> Array:
-    """Numerically safe logistic function."""
-    return (1.0 / (1.0 + np.exp(-np.clip(x, -LOGIT_LIMIT, LOGIT_LIMIT)))).astype(np.float32)
+    """Logistic function, without overflow and without flat ends."""
+    small = np.exp(-np.abs(x.astype(np.float64)))
+    return np.where(x >= 0, 1.0 / (1.0 + small), small / (1.0 + small)).astype(np.float32)
 
 
 def logit(p: Array) -> Array:

@@ -48,11 +48,13 @@ class Origin:
 
     Attributes:
         aliases: other name of a gene -> its symbol in the vocabulary.
-        licence_text: of the weights.
+        licence: SPDX expression of the weights' licence; the backbone family's where empty.
+        licence_text: its text.
         provenance: facts for manifest and model card.
     """
 
     aliases: Mapping[str, str] = field(default_factory=dict)
+    licence: str = ""
     licence_text: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 

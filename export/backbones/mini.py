@@ -2,8 +2,8 @@
 
 Post-norm transformer over ``<cls>`` and gene tokens (Vaswani et al. 2017, arXiv 1706.03762) with a
 continuous value encoder and a cell-to-gene head as in scGPT (Cui et al. 2024, "MVC"). A gene's token is a
-learned projection of a sentence embedding of its name plus a learned residual; after training the two are
-folded into one finished table, so that an exported graph knows no text model.
+learned projection of a sentence embedding of its name, joined by its co-expression components, plus a learned
+residual; after training all is folded into one finished table, so that an exported graph knows no text model.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .base import BackboneCard
 
 CARD = BackboneCard(
     name="mini",
-    licence="CC-BY-SA-4.0",
+    licence="not stated",
     units="standard deviations of the gene from its mean within one expression source",
     baseline=0.0,
     vvp_levels=(-4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 4.0, 6.0),

@@ -18,19 +18,12 @@ import safetensors
 from safetensors.torch import load_file, save_file
 
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.formats import replace_with
 
 from ..backbones.base import Origin
 from ..backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
 
 FACTS = "pretrained.json"
-LICENCE = """\
-The weights in this folder are licensed under the Creative Commons Attribution-ShareAlike 4.0 International
-licence (CC BY-SA 4.0): https://creativecommons.org/licenses/by-sa/4.0/legalcode
-
-They were trained on the expression sources listed in MODEL_CARD.md, among them data of the Human Protein
-Atlas (CC BY-SA), and on gene names from NCBI (public domain), HGNC (CC0) and MGI (CC BY 4.0). The code of
-ugrn is under the MIT licence.
-"""
 
 
 @dataclass(frozen=True)
@@ -50,7 +43,8 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     _write_lines(folder / "context.txt", checkpoint.context)
     _write_lines(folder / "aliases.tsv", [f"{name}\t{gene}" for name, gene in checkpoint.aliases.items()])
     facts = {"size": asdict(checkpoint.backbone.config), **checkpoint.facts}
-    (folder / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    replace_with(folder / FACTS, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -73,9 +67,10 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(backbone.eval(), aliases, context, facts)
 
 
-def origin_of(checkpoint: Checkpoint) -> Origin:
+def origin_of(checkpoint: Checkpoint, licence_text: str = "") -> Origin:
     """What an artifact says of the backbone it was exported from."""
-    return Origin(checkpoint.aliases, LICENCE, checkpoint.facts)
+    facts = dict(checkpoint.facts)
+    return Origin(checkpoint.aliases, facts.pop("licence", ""), licence_text, facts)
 
 
 def _write_lines(path: Path, lines: list[str]) -> None:

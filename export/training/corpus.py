@@ -35,7 +35,6 @@ class Expression:
     values: NDArray[np.float32]
     genes: list[str]
     species: str
-    kind: str
     licence: str
     origin: str
 
@@ -117,17 +116,17 @@ def read_expression(path: Path) -> Expression:
         InputError: the file is in none of the known layouts.
     """
     if path.suffix == ".h5ad":
-        return _read_h5ad(path)
+        try:
+            return _read_h5ad(path)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            message = f"{path}: not a readable .h5ad file ({error})"
+            raise InputError(message) from error
     try:
         with h5py.File(path) as file:
-            genes = [name.decode() for name in file["genes"][:]]
-            if "values" in file:
-                matrix = file["values"][:].astype(np.float32)
-            else:
-                parts = (file["data"][:], file["indices"][:], file["indptr"][:])
-                matrix = sp.csr_matrix(parts, shape=(len(parts[2]) - 1, len(genes))).toarray()
+            genes = [str(name) for name in file["genes"].asstr()[:]]
+            matrix = _read_matrix(file, len(genes))
             facts = {key: str(value) for key, value in file.attrs.items()}
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         message = (
             f"{path}: cannot be read as expression ({error}); expected HDF5 with 'genes' and either "
             "'values' or 'data', 'indices', 'indptr', or an .h5ad file"
@@ -139,7 +138,6 @@ def read_expression(path: Path) -> Expression:
         values=_log_normalise(matrix) if kind == "counts" else matrix,
         genes=genes,
         species=facts.get("species", "human"),
-        kind=kind,
         licence=facts.get("licence", "not stated"),
         origin=facts.get("source", path.name),
     )
@@ -191,6 +189,21 @@ def build_corpus(
     return Corpus(np.concatenate(blocks), np.concatenate(source), measured, np.concatenate(held), cards)
 
 
+def _read_matrix(file: h5py.File, genes: int) -> NDArray[np.float32]:
+    """Rows x genes, from either layout; a matrix that does not fit its genes is a ValueError."""
+    if "values" in file:
+        matrix = np.asarray(file["values"][:], np.float32)
+    else:
+        parts = (file["data"][:], file["indices"][:], file["indptr"][:])
+        sparse = sp.csr_matrix(parts, shape=(len(parts[2]) - 1, genes))
+        sparse.check_format(full_check=True)
+        matrix = np.asarray(sparse.toarray(), np.float32)
+    if matrix.ndim != 2 or matrix.shape[1] != genes:
+        message = f"a matrix of shape {matrix.shape} for {genes} genes"
+        raise ValueError(message)
+    return matrix
+
+
 def _read_h5ad(path: Path) -> Expression:
     import anndata
 
@@ -205,7 +218,6 @@ def _read_h5ad(path: Path) -> Expression:
         values=_log_normalise(matrix) if counts else matrix,
         genes=genes,
         species=str(data.uns.get("species", "mouse" if _looks_like_mouse(genes) else "human")),
-        kind="counts" if counts else "lognorm",
         licence=str(data.uns.get("licence", "not stated")),
         origin=path.name,
     )

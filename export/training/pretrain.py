@@ -9,6 +9,7 @@ so a resumed run ends where an uninterrupted one does.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -146,7 +147,7 @@ def pretrain(
     model = MiniBackbone(size, symbols, LearnedGenes(torch.from_numpy(embeddings), size.width))
     optimiser = _optimiser(model, config)
     start = 0
-    settings = json.dumps([asdict(config), asdict(size), list(corpus.values.shape)])
+    settings = json.dumps([asdict(config), asdict(size), _digest(corpus.values, embeddings)])
     if resume_file.exists():
         state = torch.load(resume_file, weights_only=True)
         if state["settings"] != settings:
@@ -184,3 +185,10 @@ def pretrain(
     scores = evaluate(finished, corpus, config, batches=64)
     report(Progress(config.steps, config.steps, float(np.mean(losses or [math.nan])), scores))
     return finished, scores
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()

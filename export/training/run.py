@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.formats import replace_with
 
 from ..backbones.mini import MiniConfig
 from .checkpoint import FACTS, Checkpoint, save_checkpoint
@@ -36,8 +37,8 @@ class Sizes:
     heads: int = 6
     spectral: int = 128
 
-    def config(self, embedding_width: int) -> MiniConfig:
-        """The backbone's configuration.
+    def check(self) -> None:
+        """Refuse sizes that do not fit together.
 
         Raises:
             InputError: the heads do not divide the width.
@@ -45,6 +46,9 @@ class Sizes:
         if self.width % self.heads:
             message = f"width {self.width} is not a multiple of {self.heads} heads; choose another --width or --heads"
             raise InputError(message)
+
+    def config(self, embedding_width: int) -> MiniConfig:
+        """The backbone's configuration."""
         return MiniConfig(self.width, self.layers, self.heads, 2 * self.width, embedding_width)
 
 
@@ -59,6 +63,7 @@ def pretrain_to_folder(
     report: Callable[[Progress], None],
     say: Callable[[str], None],
     every: int = 500,
+    licence: str = "",
 ) -> dict[str, Any]:
     """Pretrain on expression files and write a checkpoint folder.
 
@@ -69,7 +74,7 @@ def pretrain_to_folder(
         What is recorded of the run (``pretrained.json``).
 
     Raises:
-        InputError: an input cannot be used, or `folder` holds a finished backbone or something else.
+        InputError: an input cannot be used, or `folder` holds a finished backbone.
     """
     if (folder / FACTS).exists():
         message = f"{folder}: holds a finished backbone; choose another folder with -o"
@@ -90,6 +95,8 @@ def pretrain_to_folder(
         "held_out": held_out,
         "sources": [asdict(card) for card in corpus.cards],
         "gene_embeddings": NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name,
+        "spectral_components": sizes.spectral,
+        "licence": licence,
     }
     context = rank_context(corpus, vocabulary.symbols)
     save_checkpoint(Checkpoint(backbone, vocabulary.aliases, context, facts), folder)
@@ -120,5 +127,6 @@ def _embeddings(
     kept = folder / "gene_embeddings.parquet"
     if not kept.exists():
         say("embedding the genes' names (minutes on a small machine, once)")
-        write_embeddings(kept, vocabulary.symbols, embed_descriptions(vocabulary.descriptions))
+        embedded = embed_descriptions(vocabulary.descriptions)
+        replace_with(kept, lambda part: write_embeddings(part, vocabulary.symbols, embedded))
     return read_embeddings(kept, vocabulary.symbols)

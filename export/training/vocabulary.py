@@ -95,10 +95,12 @@ def read_embeddings(path: Path, symbols: list[str]) -> NDArray[np.float32]:
     Raises:
         InputError: the columns are not there, widths differ, or no gene of the vocabulary is in the table.
     """
-    table = pl.read_parquet(path)
-    if not {"gene", "embedding"} <= set(table.columns):
-        message = f"{path}: found columns {table.columns}; expected 'gene' and 'embedding' (a list of floats)"
-        raise InputError(message)
+    try:
+        table = pl.read_parquet(path, columns=["gene", "embedding"])
+        table = table.select(pl.col("gene").cast(pl.String), pl.col("embedding").cast(pl.List(pl.Float32)))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        message = f"{path}: {error}; expected Parquet with columns 'gene' and 'embedding' (a list of floats)"
+        raise InputError(message) from error
     widths = table["embedding"].list.len().unique().to_list()
     if len(widths) != 1:
         message = f"{path}: embeddings have widths {sorted(widths)}; expected one width for all genes"

@@ -40,6 +40,11 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "unknown entry": (lambda d: d.update(hook="run me"), "hook"),
     "missing entry": (lambda d: d.pop("readout"), "readout"),
     "levels of text": (lambda d: d.update(vvp_levels=["a"]), "incomplete"),
+    "baseline of text": (lambda d: d.update(baseline="abc"), "incomplete"),
+    "endless format": (lambda d: d.update(format=float("inf")), "format"),
+    "level that is no number": (lambda d: d.update(gdt_levels=[float("nan")] * 8), "finite"),
+    "unknown readout": (lambda d: d.update(readout="attn"), "attn"),
+    "no width": (lambda d: d["shape"].update(width=0), "positive"),
     "path outside": (lambda d: d["files"].update({"../evil.onnx": {}}), "not known"),
     "unknown file": (lambda d: d["files"].update({"run.py": {}}), "run.py"),
     "graph not listed": (lambda d: d["files"].pop("gdt.onnx"), "gdt.onnx"),
@@ -94,6 +99,12 @@ def test_an_artifact_that_names_a_pickle_is_not_unpickled(copy: Path, tmp_path: 
         with pytest.raises(ArtifactError, match="translator"):
             load(copy).score([("GENE1", "GENE2")])
         assert not mark.exists()
+
+
+def test_levels_that_do_not_fit_the_translator_are_refused(copy: Path) -> None:
+    edit(copy, lambda data: data.update(vvp_levels=[1.0]))
+    with pytest.raises(ArtifactError, match="train it again"):
+        load(copy).score([("GENE1", "GENE2")])
 
 
 def test_a_graph_that_is_none_is_one_clear_error(copy: Path) -> None:

@@ -43,7 +43,7 @@ def test_score_writes_a_table_and_says_what_it_left_out(artifact: Path, pairs: P
         done = ugrn("score", pairs, "--artifact", artifact, "-o", tmp_path / "e.csv", "--top", 1)
         assert done.returncode == 0, done.stderr
         assert "2 of 4 pairs rejected (1 unknown source, 1 self-pair)" in done.stderr
-        assert "e.rejects.csv" in done.stderr
+        assert "e.csv.rejects.csv" in done.stderr
         assert "2 pairs scored" in done.stderr
         assert "\r" not in done.stderr + done.stdout
         assert len(done.stdout.splitlines()) == 2
@@ -52,7 +52,7 @@ def test_score_writes_a_table_and_says_what_it_left_out(artifact: Path, pairs: P
     features = ugrn("score", pairs, "--artifact", artifact, "-o", tmp_path / "e.parquet", "--features")
     assert features.returncode == 0
     assert pl.read_parquet(tmp_path / "e.parquet").width == 5 + 16
-    rejects = pl.read_csv(tmp_path / "e.rejects.csv")
+    rejects = pl.read_csv(tmp_path / "e.csv.rejects.csv")
     assert rejects["did_you_mean"][1] is not None
 
 

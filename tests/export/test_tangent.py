@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +36,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "cat": lambda x: torch.cat([x, A, x * x], dim=1),
     "concat": lambda x: torch.concat([A, x], dim=0),
     "where": lambda x: torch.where(MASK, x, A) + torch.where(MASK, A, x * x) + torch.where(MASK, x, x * x),
+    "where, broadcast": lambda x: torch.where(MASK, x[:, :1], A) + torch.where(MASK, A, x[:1]),
     "masked_fill": lambda x: x.masked_fill(MASK, 3.0) * x + torch.masked_fill(x, MASK, -1.0),
     "reshape": lambda x: x.reshape(2, 10) @ torch.ones(10, 2, dtype=D) + torch.reshape(x, (10, 2))[:2],
     "flatten": lambda x: x.flatten() * A.flatten() + torch.flatten(x),
@@ -122,6 +124,17 @@ def test_unknown_function_is_an_error_that_names_it(name: str) -> None:
 def test_unknown_method_is_an_error_that_names_it() -> None:
     with pytest.raises(UnsupportedFunctionError, match="cumsum"):
         Dual(A, A).cumsum(0)
+
+
+@pytest.mark.parametrize("use", [lambda x: x.T, lambda x: x.data, lambda x: x == 0, lambda x: x**2, lambda x: x > 0])
+def test_nothing_hands_out_the_value_without_its_tangent(use: Callable[[Any], object]) -> None:
+    with pytest.raises(UnsupportedFunctionError, match="no tangent rule"):
+        use(Dual(A, A))
+
+
+def test_softmax_in_another_dtype_is_refused() -> None:
+    with pytest.raises(UnsupportedFunctionError, match="dtype"):
+        F.softmax(Dual(A, A), dim=0, dtype=torch.float32)  # type: ignore[arg-type]
 
 
 def test_tanh_gelu_approximation_is_refused() -> None:

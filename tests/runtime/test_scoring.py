@@ -148,10 +148,10 @@ def test_file_runs_equal_memory_runs(artifact: Path, tmp_path: Path, suffix: str
     assert facts["pairs"] == {"read": 402, "scored": 400, "rejected": summary.rejected}
     assert facts["artifact"]["sha256"] == scorer.artifact.digest
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [f"edges{suffix}", f"edges{suffix}.json", "edges.rejects.csv"]
+        [f"edges{suffix}", f"edges{suffix}.json", f"edges{suffix}.rejects.csv"]
     )
     scorer.score_file(ROWS[:5], output)
-    assert not (tmp_path / "edges.rejects.csv").exists()  # of the earlier run
+    assert not (tmp_path / f"edges{suffix}.rejects.csv").exists()  # of the earlier run
 
 
 def test_strict_refuses_and_leaves_nothing(artifact: Path, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_outputs_are_checked_first(artifact: Path, tmp_path: Path, name: str, wo
 
 def test_a_run_never_overwrites_the_list_it_reads(artifact: Path, tmp_path: Path) -> None:
     text = "source,target\nGENE1,GENE2\n"
-    for name, output in (("e.csv", "e.csv"), ("e.rejects.csv", "e.csv"), ("e.rejects.csv", "e.parquet")):
+    for name, output in (("e.csv", "e.csv"), ("e.csv.rejects.csv", "e.csv"), ("e.csv.json.csv", "e.csv.json.csv")):
         (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match="overwrite"):
             load(artifact).score_file(tmp_path / name, tmp_path / output)
