@@ -86,7 +86,7 @@ def random_twin(scorer: Scorer, data: Path, folder: Path, seed: int) -> Scorer:
     table.table.copy_(torch.nn.functional.layer_norm(torch.randn(len(symbols), shape.width), (shape.width,)))
     backbone = MiniBackbone(config, symbols, table).eval()
     context = tuple(symbols[row] for row in scorer.artifact.context)
-    write_artifact(backbone, folder / "random", ExportSettings(context=context), Origin())
+    write_artifact(backbone, folder / "random", ExportSettings(context=context), Origin(scorer.artifact.names.aliases))
     edges = edges_of(data, *TRAINED_ON).rows()
     fit = train_on_network(load(folder / "random"), edges, TranslatorConfig(), lambda done, total: None)
     add_translator(folder / "random", fit.translator, fit.metrics)

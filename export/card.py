@@ -78,9 +78,9 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
     rows = [f"| {name} | {metrics[name]['validation_auprc']:.3f} |" for name in ("vvp", "gdt", "ensemble")]
     return "\n".join(
         [
-            f"Trained on {pairs['train_edges']} edges of {metrics.get('network', 'a network')} with "
-            f"{metrics['settings']['negatives']} negatives. Validation: {pairs['validation_edges']} edges that share "
-            "no gene with training, classes weighing the same (chance 0.5).",
+            f"Trained on {pairs['all_edges']} edges of {metrics.get('network', 'a network')} with "
+            f"{metrics['settings']['negatives']} negatives. Validation, by a fit on {pairs['train_edges']} of them: "
+            f"{pairs['validation_edges']} edges that share no gene with those, classes weighing the same (chance 0.5).",
             "",
             "| score | validation AUPRC |",
             "|---|---|",

@@ -28,10 +28,11 @@ class GeneNames:
         first: Mapping[str, str] | None = None,
     ) -> None:
         self.symbols = list(symbols)
+        self.aliases = dict(aliases or {})
         rows = {symbol: row for row, symbol in enumerate(self.symbols)}
         self._exact = rows | {name: rows[symbol] for name, symbol in (first or {}).items() if symbol in rows}
         self._folded: dict[str, int] = {}
-        for alias, symbol in (aliases or {}).items():
+        for alias, symbol in self.aliases.items():
             if symbol in rows:
                 self._folded[alias.upper()] = rows[symbol]
         self._folded.update({symbol.upper(): row for symbol, row in rows.items()})

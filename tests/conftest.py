@@ -55,7 +55,7 @@ METRICS = {
         "before": {"ece": 0.1, "brier": 0.25},
         "after": {"ece": 0.05, "brier": 0.24},
     },
-    "pairs": {"train_edges": 1, "train_negatives": 1, "validation_edges": 1, "validation_negatives": 1},
+    "pairs": {"all_edges": 3, "train_edges": 1, "validation_edges": 1},
     "settings": {"negatives": "degree-aware"},
 }
 

@@ -1,14 +1,15 @@
 """Fitting a translator: two MLPs by binary cross-entropy, then a calibration map.
 
 Edges are split by gene: validation pairs share no gene with training pairs, so early stopping and
-calibration are judged on genes never seen. Both classes weigh the same whatever the number of negatives, so
-the training prevalence is 0.5.
+calibration are judged on genes never seen; the MLPs that are kept are fitted on all edges. Both classes
+weigh the same whatever the number of negatives, so the training prevalence is 0.5.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,14 @@ class LabelledPairs:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Labelled pairs and, per probe, their features ``[N, F]``."""
+
+    pairs: LabelledPairs
+    features: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
 class Fit:
     """A fitted translator and what validation says of it."""
 
@@ -90,13 +99,21 @@ def train_on_network(
     """
     resolved = scorer.resolve(edges)
     rows = resolved.sorted_rows
-    train, valid = split_edges(np.stack(resolved.gene_ids(rows), axis=1).astype(np.int64), config)
-    both = np.concatenate([train.pairs, valid.pairs])
-    features = scorer.features_of_ids(both[:, 0], both[:, 1], report)
-    parts = [{probe: x[rows] for probe, x in features.items()} for rows in (slice(len(train)), slice(len(train), None))]
-    fit = fit_translator(train, parts[0], valid, parts[1], config)
-    skipped = {"given": len(resolved.pairs), "used": len(rows), "rejected": resolved.counts()}
-    return Fit(fit.translator, fit.metrics | {"edges": skipped})
+    ids = np.stack(resolved.gene_ids(rows), axis=1).astype(np.int64)
+    train, valid = split_edges(ids, config)
+    rng = np.random.default_rng([config.seed, 1])
+    everything = labelled(ids, np.unique(ids), config.negatives, config.per_edge, rng)
+    listed = np.concatenate([part.pairs for part in (train, valid, everything)])
+    found = scorer.features_of_ids(listed[:, 0], listed[:, 1], report)
+    bounds = np.cumsum([len(train), len(valid)])
+    cut = {probe: np.split(values, bounds) for probe, values in found.items()}
+    parts = [
+        Examples(part, {probe: pieces[index] for probe, pieces in cut.items()})
+        for index, part in enumerate((train, valid, everything))
+    ]
+    fit = fit_translator(parts[0], parts[1], parts[2], config)
+    used = {"given": len(resolved.pairs), "used": len(rows), "rejected": resolved.counts()}
+    return Fit(fit.translator, fit.metrics | {"edges": used})
 
 
 def split_edges(edges: Pairs, config: TranslatorConfig) -> tuple[LabelledPairs, LabelledPairs]:
@@ -146,36 +163,33 @@ def labelled(
     return LabelledPairs(np.concatenate([edges, others]), labels, weights)
 
 
-def fit_translator(
-    train: LabelledPairs,
-    train_features: Mapping[str, Array],
-    valid: LabelledPairs,
-    valid_features: Mapping[str, Array],
-    config: TranslatorConfig,
-) -> Fit:
-    """Fit one MLP per probe and calibrate their mean logit on the validation pairs.
+def fit_translator(train: Examples, valid: Examples, everything: Examples, config: TranslatorConfig) -> Fit:
+    """Fit one MLP per probe and calibrate their mean logit.
+
+    The number of epochs and the calibration are chosen on the validation pairs by MLPs that saw the training
+    pairs only, and all metrics are theirs. The MLPs that are kept are then fitted on all pairs for that
+    many epochs.
 
     Args:
-        train, valid: pairs as from `split_edges`.
-        train_features, valid_features: per probe ``[N, F]``, rows as the pairs.
+        train, valid: sides that share no gene, as from `split_edges`.
+        everything: all edges and their negatives.
         config: settings.
     """
-    mlps, metrics = {}, {}
-    for probe, features in train_features.items():
-        mlps[probe], best = _fit_mlp(features, train, valid_features[probe], valid, config)
-        metrics[probe] = {"validation_loss": best}
-    logits = {probe: mlp.logits(valid_features[probe]) for probe, mlp in mlps.items()}
-    for probe, values in logits.items():
-        metrics[probe]["validation_auprc"] = auprc(valid, values)
+    mlps, logits, metrics = {}, {}, {}
+    for probe, features in train.features.items():
+        mlp, epochs, loss = _stop_early(features, train.pairs, valid.features[probe], valid.pairs, config)
+        logits[probe] = mlp.logits(valid.features[probe])
+        metrics[probe] = {"validation_auprc": auprc(valid.pairs, logits[probe]), "validation_loss": loss}
+        metrics[probe]["epochs"] = epochs
+        mlps[probe] = next(islice(_epochs(everything.features[probe], everything.pairs, config), epochs - 1, None))
     ensemble: Array = np.mean(np.stack(list(logits.values())), axis=0)
-    calibration, chosen = choose_calibration(ensemble, valid.labels, valid.weights, config.seed)
-    metrics["ensemble"] = {"validation_auprc": auprc(valid, ensemble)}
+    calibration, chosen = choose_calibration(ensemble, valid.pairs.labels, valid.pairs.weights, config.seed)
+    metrics["ensemble"] = {"validation_auprc": auprc(valid.pairs, ensemble)}
     metrics["calibration"] = chosen
     counts = {
-        "train_edges": int(train.labels.sum()),
-        "train_negatives": int((train.labels == 0).sum()),
-        "validation_edges": int(valid.labels.sum()),
-        "validation_negatives": int((valid.labels == 0).sum()),
+        f"{name}_{kind}": int((part.pairs.labels == label).sum())
+        for name, part in (("train", train), ("validation", valid), ("all", everything))
+        for kind, label in (("edges", 1), ("negatives", 0))
     }
     return Fit(Translator(mlps, calibration, 0.5), {**metrics, "pairs": counts, "settings": asdict(config)})
 
@@ -191,42 +205,43 @@ def _robust_scale(features: Array) -> tuple[Array, Array]:
     return middle.astype(np.float32), np.maximum(scale, 1e-6).astype(np.float32)
 
 
-def _fit_mlp(
-    features: Array,
-    train: LabelledPairs,
-    valid_features: Array,
-    valid: LabelledPairs,
-    config: TranslatorConfig,
-) -> tuple[Mlp, float]:
-    """Train one MLP and stop early; returns it and its best validation loss."""
+def _stop_early(
+    features: Array, train: LabelledPairs, valid_features: Array, valid: LabelledPairs, config: TranslatorConfig
+) -> tuple[Mlp, int, float]:
+    """The MLP with the smallest validation loss, after how many epochs, and that loss."""
+    best: tuple[Mlp, int, float] | None = None
+    for epoch, mlp in enumerate(islice(_epochs(features, train, config), config.epochs), 1):
+        loss = _cross_entropy(mlp.logits(valid_features), valid)
+        if best is None or loss < best[2] - 1e-5:
+            best = mlp, epoch, loss
+        elif epoch - best[1] >= config.patience:
+            break
+    if best is None:
+        message = f"{config.epochs} epochs asked for; expected at least one"
+        raise InputError(message)
+    return best
+
+
+def _epochs(features: Array, pairs: LabelledPairs, config: TranslatorConfig) -> Iterator[Mlp]:
+    """Train one MLP without end, yielding it after every epoch."""
     torch.manual_seed(config.seed)
     centre, scale = _robust_scale(features)
-    x, held = (torch.from_numpy(np.arcsinh((part - centre) / scale)) for part in (features, valid_features))
-    y, w = torch.from_numpy(train.labels), torch.from_numpy(train.weights)
-    held_y, held_w = torch.from_numpy(valid.labels), torch.from_numpy(valid.weights)
+    x = torch.from_numpy(np.arcsinh((features - centre) / scale))
+    y, w = torch.from_numpy(pairs.labels), torch.from_numpy(pairs.weights)
     widths = (features.shape[1], *config.hidden, 1)
     linears = [nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)]
     net = nn.Sequential(*[part for linear in linears for part in (linear, nn.Tanh())][:-1])
     optimiser = torch.optim.AdamW(net.parameters(), lr=config.rate, weight_decay=config.decay)
-    best, waited = float("inf"), 0
-    kept = {name: value.clone() for name, value in net.state_dict().items()}
-    for _ in range(config.epochs):
+    while True:
         for rows in torch.randperm(len(x)).split(config.batch):
             loss = nn.functional.binary_cross_entropy_with_logits(net(x[rows])[:, 0], y[rows], w[rows])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        with torch.no_grad():
-            error = nn.functional.binary_cross_entropy_with_logits(net(held)[:, 0], held_y, held_w, reduction="sum")
-        error_now = float(error / held_w.sum())
-        if error_now < best - 1e-5:
-            best, waited = error_now, 0
-            kept = {name: value.clone() for name, value in net.state_dict().items()}
-        else:
-            waited += 1
-            if waited >= config.patience:
-                break
-    net.load_state_dict(kept)
-    weights = tuple(linear.weight.detach().numpy().T.copy() for linear in linears)
-    biases = tuple(linear.bias.detach().numpy().copy() for linear in linears)
-    return Mlp(centre, scale, weights, biases), best
+        weights = tuple(linear.weight.detach().numpy().T.copy() for linear in linears)
+        biases = tuple(linear.bias.detach().numpy().copy() for linear in linears)
+        yield Mlp(centre, scale, weights, biases)
+
+
+def _cross_entropy(logits: Array, pairs: LabelledPairs) -> float:
+    return float(np.average(np.logaddexp(0.0, logits) - pairs.labels * logits, weights=pairs.weights))

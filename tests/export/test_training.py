@@ -21,6 +21,7 @@ from ugrn.export.training.pretrain import predict
 from ugrn.export.training.run import Sizes, pretrain_to_folder
 from ugrn.export.training.sampling import Batch, PretrainConfig, Sampler
 from ugrn.export.training.translator import (
+    Examples,
     LabelledPairs,
     TranslatorConfig,
     fit_translator,
@@ -322,9 +323,8 @@ def test_numpy_translator_equals_the_trained_torch_one_and_learns() -> None:
         for rows in (slice(2000), slice(2000, None))
     ]
     config = TranslatorConfig(epochs=30)
-    fit = fit_translator(
-        halves[0], {p: c[0] for p, c in cut.items()}, halves[1], {p: c[1] for p, c in cut.items()}, config
-    )
+    parts = [Examples(half, {p: c[index] for p, c in cut.items()}) for index, half in enumerate(halves)]
+    fit = fit_translator(*parts, Examples(pairs, x), config)
     assert fit.metrics["vvp"]["validation_auprc"] > 0.85
     assert fit.metrics["gdt"]["validation_auprc"] < 0.65
     mlp = fit.translator.mlps["vvp"]
