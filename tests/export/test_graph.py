@@ -111,3 +111,28 @@ def test_folders_are_not_overwritten_unasked(tmp_path: Path, backbone: MiniBackb
     assert (tmp_path / "a" / "precious.txt").read_text() == "mine"
     with pytest.raises(InputError, match="mkdir"):
         write_artifact(backbone, tmp_path / "no" / "a", ExportSettings(), Origin())
+
+
+def test_a_folder_half_replaced_by_a_killed_run_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "art"
+    (tmp_path / ".art.ugrn-old").mkdir()
+    (tmp_path / ".art.ugrn-old" / "artifact.json").write_text("{}")
+    (tmp_path / ".art.ugrn-tmp").mkdir()
+    with bundle.new_folder(folder, overwrite=True) as part:
+        assert (folder / "artifact.json").read_text() == "{}"
+        (part / "artifact.json").write_text("new")
+    assert (folder / "artifact.json").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["art"]
+
+
+def test_a_failure_while_writing_keeps_the_old_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "art"
+    folder.mkdir()
+    (folder / "artifact.json").write_text("old")
+    with pytest.raises(KeyboardInterrupt), bundle.new_folder(folder, overwrite=True):
+        raise KeyboardInterrupt
+    assert (folder / "artifact.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["art"]
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="not an artifact"):
+        bundle.check_folder(tmp_path / "file", overwrite=True)

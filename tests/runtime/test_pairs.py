@@ -184,3 +184,46 @@ def test_blocks_cover_all_pairs_with_whole_sources(sizes: list[int], most_source
         assert len(held) <= most_sources
         assert last - first <= most_pairs or len(held) == 1
         assert not held & set(sources[last:].tolist())
+
+
+def test_blank_lines_are_passed_over_wherever_they_stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n\nsource,target\n\nPOU5F1,NANOG\n\n\n  \nSOX2,NANOG\n\n")
+    for size in (1 << 20, 10):
+        monkeypatch.setattr(module, "CHUNK_BYTES", size)
+        pairs = read_pairs(path)
+        assert as_list(pairs) == EXPECTED
+        assert pairs.header is True
+    path.write_text("A,B\n\nC\nD,E\n")
+    with pytest.raises(PairListError, match="line 3"):
+        read_pairs(path)
+
+
+def test_the_separator_is_the_one_that_shows_the_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("source\ttarget\tnote, with, many, commas\nPOU5F1\tNANOG\tx\nSOX2\tNANOG\ty\n")
+    (tmp_path / "b.tsv").write_text("POU5F1\tNANOG\ta,b,c,d\nSOX2\tNANOG\te\n")
+    (tmp_path / "C.CSV").write_text('"x,y",source,target\n1,POU5F1,NANOG\n2,SOX2,NANOG\n')
+    for name in ("a.tsv", "b.tsv", "C.CSV"):
+        assert as_list(read_pairs(tmp_path / name)) == EXPECTED
+
+
+def test_damaged_files_are_one_clear_error(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    packed = gzip.compress("".join(f"G{a},G{b}\n" for a, b in rng.integers(0, 999, (50_000, 2))).encode())
+    (tmp_path / "short.csv.gz").write_bytes(packed[: len(packed) // 2])
+    (tmp_path / "torn.csv.gz").write_bytes(packed[:-8] + b"12345678")
+    pl.DataFrame({"source": [["A"]], "target": ["B"]}).write_parquet(tmp_path / "list.parquet")
+    with h5py.File(tmp_path / "float.h5", "w") as file:
+        file["genes/symbol"] = ["A", "B"]
+        file["pairs/source"], file["pairs/target"] = [0.9, 0.1], [1, 1]
+    with h5py.File(tmp_path / "wide.h5", "w") as file:
+        file["genes/symbol"] = ["A", "B"]
+        file["pairs/source"], file["pairs/target"] = np.array([2**32]), np.array([1])
+    with h5py.File(tmp_path / "flat.h5", "w") as file:
+        file["genes/symbol"] = ["A", "B"]
+        file["pairs/source"], file["pairs/target"] = [[0, 1]], [[1, 0]]
+    for path in tmp_path.iterdir():
+        with pytest.raises(PairListError, match=path.name.split(".")[0]):
+            read_pairs(path)
+    with pytest.raises(PairListError, match="no pairs"):
+        read_pairs([])

@@ -204,3 +204,27 @@ def test_runtime_equals_the_eager_module(artifact: Path, backbone: MiniBackbone)
         )  # fmt: skip
     expected = torch.stack([gradient[0, :, 0], gradient[0, :, 1], gradient[1, :, 0]])
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_foreign_folder_of_the_runs_name_is_left_alone(artifact: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "e.csv.run"
+    foreign.mkdir()
+    (foreign / "data").write_text("precious")
+    with pytest.raises(InputError, match="in the way"):
+        load(artifact).score_file(ROWS[:3], tmp_path / "e.csv")
+    assert (foreign / "data").read_text() == "precious"
+
+
+@pytest.mark.parametrize("torn", ["pairs.h5", "part-00000.h5", "fingerprint"])
+def test_files_torn_by_a_power_cut_are_made_again(artifact: Path, tmp_path: Path, torn: str) -> None:
+    scorer = load(artifact)
+    scorer.score_file(ROWS, tmp_path / "whole.csv")
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scorer.score_file(ROWS, tmp_path / "e.csv", report=stop)
+    (tmp_path / "e.csv.run" / torn).write_bytes(b"")
+    scorer.score_file(ROWS, tmp_path / "e.csv")
+    assert (tmp_path / "e.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
