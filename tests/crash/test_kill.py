@@ -58,7 +58,9 @@ def test_a_killed_run_ends_with_the_same_bytes(artifact: Path, pairs: Path, tmp_
     assert start(artifact, pairs, output, 0).wait() == 0
     assert output.read_bytes() == whole.read_bytes()
     assert not output.with_name(output.name + ".run").exists()
-    assert (tmp_path / f"killed{suffix}.rejects.csv").read_bytes() == (tmp_path / "whole.csv.rejects.csv").read_bytes()
+    assert (tmp_path / f"killed{suffix}.rejects.csv").read_bytes() == (
+        tmp_path / f"whole{suffix}.rejects.csv"
+    ).read_bytes()
     assert [p.name for p in tmp_path.iterdir() if "tmp" in p.name] == []
 
 
