@@ -9,6 +9,7 @@ import polars as pl
 import typer
 
 from ugrn.runtime import ScoreSettings, load
+from ugrn.runtime.pairs import say_counts
 
 from .progress import Progress
 
@@ -46,7 +47,7 @@ def command(
     progress = Progress("pairs")
     summary = scorer.score_file(listed, output, ScoreSettings(prior, features, strict), progress)
     if summary.rejects is not None:
-        why = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items())
+        why = say_counts(summary.rejected)
         typer.echo(
             f"{summary.read - summary.scored} of {summary.read} pairs rejected ({why}): {summary.rejects}",
             err=True,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ugrn.runtime.pairs import say_counts
+
 from .extras import needs
 from .progress import Progress
 
@@ -43,7 +45,7 @@ def command(
     metrics = fit.metrics | {"network": network or edges.stem}
     used = metrics["edges"]
     if used["used"] < used["given"]:
-        why = ", ".join(f"{count} {reason}" for reason, count in used["rejected"].items())
+        why = say_counts(used["rejected"])
         typer.echo(f"{used['given'] - used['used']} of {used['given']} edges left out ({why})", err=True)
     add_translator(artifact, fit.translator, metrics, output)
     calibration = metrics["calibration"]

@@ -76,9 +76,7 @@ def write_artifact(
                 export_torchscript(probe, tangent, part / f"{name}.ts")
         report("comparing with float64 autograd")
         parity = check_parity(probe, part, (min(every_level), max(every_level)))
-        _write_lines(part / "genes.txt", backbone.symbols)
-        _write_lines(part / "context.txt", settings.context)
-        _write_lines(part / "aliases.tsv", [f"{name}\t{gene}" for name, gene in origin.aliases.items()])
+        write_gene_lists(part, backbone.symbols, settings.context, origin.aliases)
         if origin.licence_text:
             (part / "LICENSE").write_text(origin.licence_text, encoding="utf-8")
         if settings.example_pairs is not None:
@@ -178,8 +176,15 @@ def _seal(part: Path, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+def write_gene_lists(folder: Path, symbols: Sequence[str], context: Sequence[str], aliases: Mapping[str, str]) -> None:
+    """Write ``genes.txt``, ``context.txt`` and ``aliases.tsv``."""
+    lists = {
+        "genes.txt": symbols,
+        "context.txt": context,
+        "aliases.tsv": [f"{name}\t{symbol}" for name, symbol in aliases.items()],
+    }
+    for name, lines in lists.items():
+        (folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:

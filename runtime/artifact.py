@@ -148,12 +148,12 @@ def open_artifact(folder: Path | str) -> Artifact:
     manifest = parse_manifest(raw, folder)
     for name, entry in manifest.files.items():
         _verify(folder / name, entry)
-    symbols = _lines(folder / "genes.txt")
+    symbols = read_lines(folder / "genes.txt")
     if len(set(symbols)) != len(symbols) or not symbols:
         message = f"{folder}/genes.txt: {len(symbols)} symbols, {len(set(symbols))} distinct; expected distinct ones"
         raise ArtifactError(message)
-    names = GeneNames(symbols, _aliases(folder / "aliases.tsv"))
-    context = names.ids(_lines(folder / "context.txt")).astype(np.int64)
+    names = GeneNames(symbols, read_aliases(folder / "aliases.tsv"))
+    context = names.ids(read_lines(folder / "context.txt")).astype(np.int64)
     if (context < 0).any() or len(np.unique(context)) != len(context):
         message = f"{folder}/context.txt: expected distinct genes of genes.txt; export the artifact again"
         raise ArtifactError(message)
@@ -231,7 +231,12 @@ def _verify(path: Path, entry: Mapping[str, Any]) -> None:
         raise ArtifactError(message)
 
 
-def _lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[str]:
+    """Lines of a UTF-8 file of which every line ends with a newline.
+
+    Raises:
+        ArtifactError: it is not UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8").split("\n")[:-1]
     except UnicodeDecodeError as error:
@@ -239,11 +244,16 @@ def _lines(path: Path) -> list[str]:
         raise ArtifactError(message) from error
 
 
-def _aliases(path: Path) -> dict[str, str]:
+def read_aliases(path: Path) -> dict[str, str]:
+    """Other name -> symbol, from ``aliases.tsv``; empty where there is none.
+
+    Raises:
+        ArtifactError: a line has no tab.
+    """
     if not path.is_file():
         return {}
     try:
-        return dict(line.split("\t", 1) for line in _lines(path))
+        return dict(line.split("\t", 1) for line in read_lines(path))
     except ValueError as error:
         message = f"{path}: expected lines of name, tab, symbol; export the artifact again"
         raise ArtifactError(message) from error

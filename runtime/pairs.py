@@ -5,7 +5,7 @@ Pairs that cannot be scored are rejected with a reason, never dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,10 +78,6 @@ class ResolvedPairs:
         found = np.bincount(self.reason, minlength=len(REASONS))
         return {reason: int(n) for reason, n in zip(REASONS[1:], found[1:], strict=True) if n}
 
-    def say_counts(self) -> str:
-        """Rejected pairs by reason, in words."""
-        return ", ".join(f"{number} {reason}" for reason, number in self.counts().items())
-
     def require(self, names: GeneNames, strict: bool = False) -> None:
         """Refuse a list of which nothing can be scored or, with `strict`, not everything.
 
@@ -99,8 +95,8 @@ class ResolvedPairs:
         named = f"; unknown genes: {', '.join(first)}{more}" if unknown else ""
         why = "strict asks for none of these" if self.accepted else "none is left to score"
         message = (
-            f"{len(self.pairs) - self.accepted} of {len(self.pairs)} pairs cannot be scored ({self.say_counts()})"
-            f"{named}; {why}: expected gene symbols, one source and one target per line"
+            f"{len(self.pairs) - self.accepted} of {len(self.pairs)} pairs cannot be scored "
+            f"({say_counts(self.counts())}){named}; {why}: expected gene symbols, one source and one target per line"
         )
         raise PairListError(message)
 
@@ -143,6 +139,11 @@ class ResolvedPairs:
                 "did_you_mean": pl.String,
             },
         )
+
+
+def say_counts(counts: Mapping[str, int]) -> str:
+    """Rejected pairs by reason, in words."""
+    return ", ".join(f"{number} {reason}" for reason, number in counts.items())
 
 
 def resolve_pairs(pairs: PairList, names: GeneNames) -> ResolvedPairs:

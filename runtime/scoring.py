@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .artifact import Artifact, open_artifact
 from .formats import ResultTable, check_output, replace_with, sidecar_path, write_results
 from .pair_files import read_pairs
-from .pairs import PairsLike, ResolvedPairs, resolve_pairs, source_bounds
+from .pairs import PairsLike, ResolvedPairs, resolve_pairs, say_counts, source_bounds
 from .probe import MOST_SOURCES, Features, Prober, plan_blocks
 from .run import FileRun, Report, write_rejects
 from .session import RuntimeSettings, import_onnxruntime
@@ -201,7 +201,7 @@ class Scorer:
         resolved.require(self.artifact.names)
         if resolved.counts():
             left_out = len(resolved.pairs) - resolved.accepted
-            message = f"{left_out} of {len(resolved.pairs)} pairs were not scored: {resolved.say_counts()}"
+            message = f"{left_out} of {len(resolved.pairs)} pairs were not scored: {say_counts(resolved.counts())}"
             warnings.warn(message, stacklevel=3)
         return resolved
 

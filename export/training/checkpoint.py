@@ -17,11 +17,13 @@ from typing import Any
 import safetensors
 from safetensors.torch import load_file, save_file
 
+from ugrn.runtime.artifact import read_aliases, read_lines
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.formats import replace_with
 
 from ..backbones.base import Origin
 from ..backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
+from ..bundle import write_gene_lists
 
 FACTS = "pretrained.json"
 
@@ -39,9 +41,7 @@ class Checkpoint:
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Write the files of a checkpoint into an existing folder; ``pretrained.json`` last."""
     save_file(checkpoint.backbone.state_dict(), folder / "weights.safetensors")
-    _write_lines(folder / "genes.txt", checkpoint.backbone.symbols)
-    _write_lines(folder / "context.txt", checkpoint.context)
-    _write_lines(folder / "aliases.tsv", [f"{name}\t{gene}" for name, gene in checkpoint.aliases.items()])
+    write_gene_lists(folder, checkpoint.backbone.symbols, checkpoint.context, checkpoint.aliases)
     facts = {"size": asdict(checkpoint.backbone.config), **checkpoint.facts}
     text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
     replace_with(folder / FACTS, lambda part: part.write_text(text, encoding="utf-8"))
@@ -56,11 +56,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         size = MiniConfig(**facts.pop("size"))
-        symbols = _lines(folder / "genes.txt")
-        aliases = dict(line.split("\t", 1) for line in _lines(folder / "aliases.tsv"))
+        symbols = read_lines(folder / "genes.txt")
+        aliases = read_aliases(folder / "aliases.tsv")
         backbone = MiniBackbone(size, symbols, FinishedGenes(len(symbols), size.width))
         backbone.load_state_dict(load_file(folder / "weights.safetensors"))
-        context = _lines(folder / "context.txt")
+        context = read_lines(folder / "context.txt")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         message = f"{folder}: not a pretrained mini backbone ({error}); expected a folder written by 'ugrn pretrain'"
         raise InputError(message) from error
@@ -71,11 +71,3 @@ def origin_of(checkpoint: Checkpoint, licence_text: str = "") -> Origin:
     """What an artifact says of the backbone it was exported from."""
     facts = dict(checkpoint.facts)
     return Origin(checkpoint.aliases, facts.pop("licence", ""), licence_text, facts)
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").split("\n")[:-1]

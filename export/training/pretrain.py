@@ -115,6 +115,39 @@ def _rate(step: int, config: PretrainConfig) -> float:
     return config.rate * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
 
 
+def _resume(path: Path, settings: str, model: MiniBackbone, optimiser: torch.optim.Optimizer) -> int:
+    """Load the state of an unfinished run, where there is one; returns the step to go on from."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    if state["settings"] != settings:
+        message = (
+            f"{path}: an unfinished run with other settings or data was found; delete the file to start "
+            "anew, or run with the settings it was started with"
+        )
+        raise InputError(message)
+    model.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["step"])
+
+
+def _take_step(
+    step: int, model: MiniBackbone, optimiser: torch.optim.Optimizer, sampler: Sampler, config: PretrainConfig
+) -> float:
+    """One optimiser step; returns its loss."""
+    for group in optimiser.param_groups:
+        group["lr"] = _rate(step, config)
+    queries = config.queries if step % QUERY_EVERY == 0 else 0
+    batch = sampler.draw(step, queries)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+        loss = _loss(model, batch, queries)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    return float(loss.detach())
+
+
 def pretrain(
     corpus: Corpus,
     symbols: list[str],
@@ -146,33 +179,12 @@ def pretrain(
     torch.manual_seed(config.seed)
     model = MiniBackbone(size, symbols, LearnedGenes(torch.from_numpy(embeddings), size.width))
     optimiser = _optimiser(model, config)
-    start = 0
     settings = json.dumps([asdict(config), asdict(size), _digest(corpus.values, embeddings)])
-    if resume_file.exists():
-        state = torch.load(resume_file, weights_only=True)
-        if state["settings"] != settings:
-            message = (
-                f"{resume_file}: an unfinished run with other settings or data was found; delete the file to start "
-                "anew, or run with the settings it was started with"
-            )
-            raise InputError(message)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        start = int(state["step"])
+    start = _resume(resume_file, settings, model, optimiser)
     sampler = Sampler(corpus, config, held_out=False)
     losses: list[float] = []
     for step in range(start, config.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = _rate(step, config)
-        queries = config.queries if step % QUERY_EVERY == 0 else 0
-        batch = sampler.draw(step, queries)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-            loss = _loss(model, batch, queries)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        losses.append(float(loss.detach()))
+        losses.append(_take_step(step, model, optimiser, sampler, config))
         done = step + 1
         if done % every == 0 and done < config.steps:
             state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": done}
