@@ -2,9 +2,11 @@
 
 The translator was trained on hESC STRING. Every other data set and network is scored end to end: all its edges
 and one degree-aware negative per edge, five draws. AUPRC for all pairs and for pairs of which both genes are
-absent from the training network; expected calibration error and Brier score; chance is 0.5.
+absent from the training network; expected calibration error and Brier score; chance is 0.5. With
+``--gene-embeddings`` (the ``gene_embeddings.parquet`` of a pretrained backbone) the cosine of the genes' description
+embeddings is scored on the same pairs: what the text alone knows.
 
-    python bench/beeline.py [ARTIFACT] [--data ../shared/data] [--json results.json]
+    python bench/beeline.py [ARTIFACT] [--data ../shared/data] [--gene-embeddings FILE] [--json results.json]
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from ugrn.export.bundle import ExportSettings, add_translator, write_artifact
 from ugrn.export.training.calibration import brier, calibration_error
 from ugrn.export.training.negatives import draw_negatives
 from ugrn.export.training.translator import TranslatorConfig, train_on_network
+from ugrn.export.training.vocabulary import read_embeddings
 from ugrn.runtime import Scorer, bundled_artifact, load
 
 SEEDS = 5
@@ -42,8 +45,10 @@ def edges_of(data: Path, dataset: str, network: str, panel: int = 500) -> pl.Dat
     return table.filter(rows).select("source", "target").collect()
 
 
-def evaluate(scorer: Scorer, data: Path, dataset: str, network: str, seen: np.ndarray) -> list[dict[str, Any]]:
-    """Scores of one network, one row per draw of negatives."""
+def evaluate(
+    scorer: Scorer, data: Path, dataset: str, network: str, seen: np.ndarray, text: np.ndarray | None = None
+) -> list[dict[str, Any]]:
+    """Scores of one network, one row per draw of negatives; of the text's cosine where `text` ``[V, E]`` is given."""
     resolved = scorer.resolve(edges_of(data, dataset, network))
     rows = resolved.sorted_rows
     edges = np.stack(resolved.gene_ids(rows), axis=1).astype(np.int64)
@@ -53,20 +58,23 @@ def evaluate(scorer: Scorer, data: Path, dataset: str, network: str, seen: np.nd
         negatives = draw_negatives(edges, np.unique(edges), "degree-aware", np.random.default_rng([seed, 7]))
         pairs = np.concatenate([edges, negatives])
         labels = np.concatenate([np.ones(len(edges)), np.zeros(len(negatives))])
-        frame = scorer.score(pl.DataFrame({"source": symbols[pairs[:, 0]], "target": symbols[pairs[:, 1]]}))
+        if text is None:
+            frame = scorer.score(pl.DataFrame({"source": symbols[pairs[:, 0]], "target": symbols[pairs[:, 1]]}))
+            scores = {name: frame[column].to_numpy() for name, column in SCORES.items()}
+        else:
+            scores = {"Ensemble": (text[pairs[:, 0]] * text[pairs[:, 1]]).sum(1)}
         unseen = ~np.isin(pairs, seen).any(axis=1)
         weights = even(labels)
         row: dict[str, Any] = {"dataset": dataset, "network": network, "seed": seed, "edges": len(edges)}
         row |= {"rejected": len(resolved.pairs) - len(rows), "unseen": int(labels[unseen].sum())}
-        for name, column in SCORES.items():
-            score = frame[column].to_numpy()
+        for name, score in scores.items():
             row[name] = average_precision_score(labels, score, sample_weight=weights)
             row[f"{name} unseen"] = average_precision_score(
                 labels[unseen], score[unseen], sample_weight=even(labels[unseen])
             )
-        probability = frame["probability"].to_numpy()
-        row["ECE"] = calibration_error(labels, probability, weights)
-        row["Brier"] = brier(labels, probability, weights)
+        if text is None:
+            row["ECE"] = calibration_error(labels, scores["Ensemble"], weights)
+            row["Brier"] = brier(labels, scores["Ensemble"], weights)
         out.append(row)
     return out
 
@@ -103,23 +111,28 @@ def table(results: pl.DataFrame) -> str:
         pl.lit("mean").alias("dataset"), pl.col(columns).mean(), pl.col("edges", "unseen", "rejected").sum()
     )
     lines = [
-        "| model | network | data set | edges (unseen; unknown genes) | VVP | GDT | Ensemble | ECE | Brier |",
+        "| model | network | data set | edges (unseen; unknown) | VVP | GDT | Ensemble or control | ECE | Brier |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in pl.concat([mean, overall.select(mean.columns)]).iter_rows(named=True):
-        cells = [f"{row[name]:.3f} / {row[f'{name} unseen']:.3f}" for name in SCORES]
+        cells = [f"{_number(row[name])} / {_number(row[f'{name} unseen'])}" for name in SCORES]
         counts = f"{row['edges']} ({row['unseen']}; {row['rejected']})"
         lines.append(
             f"| {row['model']} | {row['network']} | {row['dataset']} | {counts} | "
-            f"{' | '.join(cells)} | {row['ECE']:.3f} | {row['Brier']:.3f} |"
+            f"{' | '.join(cells)} | {_number(row['ECE'])} | {_number(row['Brier'])} |"
         )
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("artifact", nargs="?", type=Path, default=bundled_artifact())
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
+    parser.add_argument("--gene-embeddings", type=Path)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # negatives that share a gene name are reported in the counts
@@ -136,6 +149,13 @@ def main() -> None:
             for dataset, network in cells
             for row in evaluate(each, arguments.data, dataset, network, seen)
         ]
+    if arguments.gene_embeddings:
+        text = read_embeddings(arguments.gene_embeddings, scorer.artifact.names.symbols)
+        text = text - text.mean(0)
+        text /= np.linalg.norm(text, axis=1, keepdims=True).clip(1e-6)
+        for dataset, network in cells:
+            found = evaluate(scorer, arguments.data, dataset, network, seen, text)
+            rows += [{"model": "text alone, cosine"} | row for row in found]
     results = pl.DataFrame(rows)
     print(table(results))
     if arguments.json:

@@ -36,6 +36,12 @@ def command(
     width: Annotated[int, typer.Option(min=8)] = 192,
     layers: Annotated[int, typer.Option(min=1)] = 2,
     heads: Annotated[int, typer.Option(min=1)] = 6,
+    description_share: Annotated[
+        float,
+        typer.Option(
+            help="Share of the training rows drawn from the genes' descriptions, from 0 to below 1.", min=0.0, max=0.95
+        ),
+    ] = 0.5,
     licence: Annotated[str, typer.Option(help="SPDX expression of the weights' licence.")] = "",
     bfloat16: Annotated[
         bool, typer.Option(help="Multiply matrices in bfloat16: about twice as fast where the processor can.")
@@ -54,7 +60,7 @@ def command(
         note = f"loss {progress.loss:.4f}" + (f"; held out: {scores}" if scores else "")
         line(progress.step, progress.steps, note, now=bool(scores))
 
-    config = PretrainConfig(steps=steps, bfloat16=bfloat16, seed=seed)
+    config = PretrainConfig(steps=steps, bfloat16=bfloat16, seed=seed, description_share=description_share)
     sizes = Sizes(width, layers, heads)
     sizes.check()
     facts = pretrain_to_folder(

@@ -62,7 +62,7 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
             for s in sources
         ]
         head = ["| source | species | rows | genes | licence | origin |", "|---|---|---|---|---|---|"]
-        parts.append("Expression it was pretrained on.\n\n" + "\n".join([*head, *rows]))
+        parts.append("What it was pretrained on.\n\n" + "\n".join([*head, *rows]))
     if embeddings := provenance.get("gene_embeddings"):
         spectral = provenance.get("spectral_components", 0)
         also = f"; and {spectral} co-expression components of the expression above" if spectral else ""

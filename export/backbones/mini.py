@@ -24,7 +24,7 @@ from .base import BackboneCard
 CARD = BackboneCard(
     name="mini",
     licence="not stated",
-    units="standard deviations of the gene from its mean within one expression source",
+    units="standard deviations of the gene from its mean within one expression source, less the mean of the cell",
     baseline=0.0,
     vvp_levels=(-4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 4.0, 6.0),
     gdt_levels=(-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0),

@@ -38,7 +38,10 @@ def brier(labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[An
 
 
 def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) -> tuple[Calibration, dict[str, Any]]:
-    """The calibration with the smallest cross-validated Brier score, refitted on all pairs.
+    """The simplest calibration whose cross-validated Brier score is the best but for noise, refitted on all pairs.
+
+    Noise is one standard error of the paired difference, as in the one-standard-error rule of Breiman et al.
+    (1984): isotonic steps fitted to noise tie pairs that the logits tell apart.
 
     Returns:
         The calibration, and per kind the cross-validated expected calibration error and Brier score.
@@ -46,6 +49,7 @@ def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) 
     rng = np.random.default_rng(seed)
     fold = rng.integers(0, 5, len(logits))
     scores: dict[str, dict[str, float]] = {}
+    errors: dict[str, NDArray[np.float64]] = {}
     kinds: tuple[CalibrationKind, ...] = ("none", "temperature", "platt", "isotonic")
     for kind in kinds:
         outside = np.empty_like(logits)
@@ -54,13 +58,22 @@ def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) 
             fitted = fit_calibration(kind, logits[rest], labels[rest], weights[rest])
             outside[part] = fitted(logits[part])
         p = sigmoid(outside)
+        errors[kind] = (p.astype(np.float64) - labels) ** 2
         scores[kind] = {
             "ece": calibration_error(labels, p, weights),
             "brier": brier(labels, p, weights),
         }
     best = min(kinds, key=lambda kind: scores[kind]["brier"])
-    report = {"kind": best, "before": scores["none"], "after": scores[best], "tried": scores}
-    return fit_calibration(best, logits, labels, weights), report
+    chosen = next(kind for kind in kinds if _no_worse(errors[kind] - errors[best], weights))
+    report = {"kind": chosen, "before": scores["none"], "after": scores[chosen], "tried": scores}
+    return fit_calibration(chosen, logits, labels, weights), report
+
+
+def _no_worse(excess: NDArray[np.float64], weights: NDArray[Any]) -> bool:
+    """Whether a mean of paired differences is within one standard error of zero, or below."""
+    mean = np.average(excess, weights=weights)
+    error = np.sqrt(np.sum((weights * (excess - mean)) ** 2)) / np.sum(weights)
+    return bool(mean <= error)
 
 
 def fit_calibration(kind: CalibrationKind, logits: Array, labels: Array, weights: Array) -> Calibration:

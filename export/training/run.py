@@ -16,7 +16,7 @@ from ugrn.runtime.formats import replace_with
 
 from ..backbones.mini import MiniConfig
 from .checkpoint import FACTS, Checkpoint, save_checkpoint
-from .corpus import Corpus, build_corpus, spectral_embeddings
+from .corpus import Corpus, add_description_rows, build_corpus, spectral_embeddings
 from .pretrain import Progress, pretrain
 from .sampling import PretrainConfig
 from .vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary, write_embeddings
@@ -87,6 +87,10 @@ def pretrain_to_folder(
     folder.mkdir(parents=True, exist_ok=True)
     embeddings = _embeddings(gene_embeddings, vocabulary, folder, say)
     both = np.concatenate([_unit(embeddings), _unit(spectral_embeddings(corpus, sizes.spectral, config.seed))], axis=1)
+    context = rank_context(corpus, vocabulary.symbols)
+    described = NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name
+    if config.description_share > 0:
+        corpus = add_description_rows(corpus, embeddings, config.description_share, described, seed=config.seed)
     size = sizes.config(both.shape[1])
     state = folder / "resume.pt"
     backbone, held_out = pretrain(corpus, vocabulary.symbols, both, size, config, state, report, every)
@@ -94,11 +98,10 @@ def pretrain_to_folder(
         "settings": asdict(config),
         "held_out": held_out,
         "sources": [asdict(card) for card in corpus.cards],
-        "gene_embeddings": NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name,
+        "gene_embeddings": described,
         "spectral_components": sizes.spectral,
         "licence": licence,
     }
-    context = rank_context(corpus, vocabulary.symbols)
     save_checkpoint(Checkpoint(backbone, vocabulary.aliases, context, facts), folder)
     state.unlink(missing_ok=True)
     return facts

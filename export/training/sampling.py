@@ -27,6 +27,8 @@ class PretrainConfig:
         rate: peak learning rate (AdamW, linear warm-up, cosine to zero).
         decay: weight decay of matrices.
         residual_decay: weight decay of the genes' learned residuals, so that rarely seen genes rely on text.
+        description_share: share of the rows that are drawn from the genes' descriptions instead of expression
+            (`corpus.add_description_rows`), from 0 to below 1.
         bfloat16: multiply matrices in bfloat16, about twice as fast where the processor can.
         seed: of initial weights and batches.
     """
@@ -39,6 +41,7 @@ class PretrainConfig:
     rate: float = 1.5e-3
     decay: float = 0.01
     residual_decay: float = 0.1
+    description_share: float = 0.5
     bfloat16: bool = False
     seed: int = 0
 

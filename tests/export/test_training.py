@@ -15,7 +15,13 @@ import torch
 
 from ugrn.export.backbones.mini import LearnedGenes, MiniBackbone, MiniConfig
 from ugrn.export.training.calibration import brier, calibration_error, choose_calibration
-from ugrn.export.training.corpus import build_corpus, find_sources, read_expression, spectral_embeddings
+from ugrn.export.training.corpus import (
+    add_description_rows,
+    build_corpus,
+    find_sources,
+    read_expression,
+    spectral_embeddings,
+)
 from ugrn.export.training.negatives import REGIMES, draw_negatives
 from ugrn.export.training.pretrain import predict
 from ugrn.export.training.run import Sizes, pretrain_to_folder
@@ -141,9 +147,13 @@ def test_corpus_is_standardised_by_its_training_rows(genes: Path, expression: Pa
     assert 0.05 < corpus.held_out.mean() < 0.15
     for index in range(2):
         rows = (corpus.source == index) & ~corpus.held_out
-        values = corpus.values[rows].astype(np.float64)
-        np.testing.assert_allclose(values.mean(0), 0, atol=5e-2)
-        np.testing.assert_allclose(values.std(0), 1, atol=5e-2)
+        with h5py.File(sorted(expression.glob("*.h5"))[index]) as file:
+            order = [read_vocabulary(genes).symbols.index(name) for name in file["genes"].asstr()[:]]
+            raw = file["values"][:].astype(np.float64)
+        train = ~corpus.held_out[corpus.source == index]
+        expected = (raw - raw[train].mean(0)) / raw[train].std(0)
+        expected -= expected.mean(1, keepdims=True)
+        np.testing.assert_allclose(corpus.values[rows][:, order], expected[train].clip(-4, 6), atol=5e-3)
     assert [card.weight for card in corpus.cards] == [2.0, 2.0]
 
 
@@ -166,6 +176,23 @@ def test_spectral_embeddings_find_the_planted_pairs(genes: Path, expression: Pat
     at = [vocabulary.symbols.index(gene) for gene in ("GENE0", "GENE6", "GENE3")]
     assert near[at[0], at[1]] > 0.5 * near[at[0], at[0]]
     assert near[at[0], at[2]] < -0.5 * near[at[0], at[0]]
+
+
+def test_description_rows_move_like_described_genes_together(genes: Path, expression: Path) -> None:
+    corpus = build_corpus([expression], read_vocabulary(genes))
+    embeddings = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32) + 3
+    joined = add_description_rows(corpus, embeddings, 0.75, "made up", rows=20_000)
+    rows = joined.values[len(corpus.values) :].astype(np.float64)
+    centred = embeddings - embeddings.mean(0)
+    lengths = np.linalg.norm(centred, axis=1)
+    expected = centred @ centred.T / np.outer(lengths, lengths)
+    np.testing.assert_allclose(rows.T @ rows / len(rows), expected, atol=0.04)
+    assert not joined.held_out[len(corpus.values) :].any()
+    np.testing.assert_array_equal(joined.values[: len(corpus.values)], corpus.values)
+    sampler = Sampler(joined, PretrainConfig(tokens=40_000), held_out=False)
+    at = np.searchsorted(sampler.share, np.random.default_rng(1).random(20_000), side="right")
+    drawn = joined.source[sampler.rows[at]] == len(corpus.cards)
+    assert abs(drawn.mean() - 0.75) < 0.02
 
 
 def test_batches_hide_what_they_ask_and_depend_on_seed_and_step_alone(genes: Path, expression: Path) -> None:
@@ -353,6 +380,18 @@ def test_calibration_is_chosen_by_cross_validation_and_helps() -> None:
     p = sigmoid(calibration(overconfident))
     order = np.argsort(overconfident)
     assert (np.diff(p[order]) >= 0).all()
+
+
+def test_calibration_does_not_fit_noise() -> None:
+    kinds = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        logits = rng.normal(size=800).astype(np.float32)
+        labels = (rng.random(800) < sigmoid(logits)).astype(np.float32)
+        calibration, report = choose_calibration(logits, labels, np.ones(800, np.float32), seed)
+        kinds.append(calibration.kind)
+        assert set(report["tried"]) == {"none", "temperature", "platt", "isotonic"}
+    assert kinds.count("none") >= 14
 
 
 def test_calibration_error_against_plain_loops() -> None:
