@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -11,47 +14,102 @@ from ugrn.runtime.errors import InputError
 
 from .extras import needs
 
+if TYPE_CHECKING:
+    from ugrn.export.backbones.base import Readout
+
 NAME = "export"
 HELP = """Export a frozen backbone into an artifact folder of ONNX graphs.
 
-Example: ugrn export mini my-pretrained -o my-artifact
+Examples:
+
+    ugrn export mini my-pretrained -o my-artifact
+
+    ugrn export scgpt CHECKPOINT_FOLDER -o my-scgpt --context genes.txt --readout mvc
 """
 
 
 def command(
-    backbone: Annotated[str, typer.Argument(help="Backbone family: mini.")],
+    backbone: Annotated[
+        str, typer.Argument(help="Family: mini, scgpt, scbenchmark, scfoundation, scbert or geneformer.")
+    ],
     checkpoint: Annotated[Path, typer.Argument(help="Folder with the pretrained weights.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],
     readout: Annotated[
-        str | None, typer.Option(help="mvc, masked or token; the backbone's default if left out.")
+        str | None, typer.Option(help="mvc, gen, masked, token or shift; the family's default if left out.")
     ] = None,
-    context_size: Annotated[int, typer.Option(help="Genes in the virtual cell's context.", min=0)] = 0,
+    context_size: Annotated[
+        int, typer.Option(help="Genes in the virtual cell's context, of those the checkpoint ranks.", min=0)
+    ] = 0,
+    context: Annotated[
+        Path | None, typer.Option(help="Genes of the virtual cell's context, one per line, instead.")
+    ] = None,
+    baseline: Annotated[float | None, typer.Option(help="Baseline v_b; the family's default if left out.")] = None,
+    vvp_levels: Annotated[str | None, typer.Option(help="Levels of VVP, with commas between.")] = None,
+    gdt_levels: Annotated[str | None, typer.Option(help="Levels of GDT, with commas between.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="NAME=VALUE, an option of the family (README, 'Use a real foundation model'); repeatable."
+        ),
+    ] = None,
     torchscript: Annotated[bool, typer.Option(help="Also write TorchScript files, for libtorch.")] = False,
     example_pairs: Annotated[Path | None, typer.Option(help="Pair list to ship as the artifact's example.")] = None,
     licence_file: Annotated[Path | None, typer.Option(help="Licence text to put into the artifact.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the artifact folder if it exists.")] = False,
 ) -> None:
-    if backbone != "mini":
-        message = f"backbone {backbone!r} is not known; expected: mini"
-        raise InputError(message)
     with needs("export", "ugrn export"):
+        from ugrn.export.backbones.base import with_levels
+        from ugrn.export.backbones.families import load_backbone
         from ugrn.export.bundle import ExportSettings, write_artifact
-        from ugrn.export.training.checkpoint import load_checkpoint, origin_of
     if licence_file is not None and not licence_file.is_file():
         message = f"{licence_file}: no such file; expected the text of the weights' licence"
         raise InputError(message)
-    text = "" if licence_file is None else licence_file.read_text(encoding="utf-8")
-    loaded = load_checkpoint(checkpoint)
-    if context_size > len(loaded.context):
-        message = f"context of {context_size} genes asked for; the checkpoint ranks {len(loaded.context)}"
-        raise InputError(message)
-    settings = ExportSettings(readout, tuple(loaded.context[:context_size]), torchscript, overwrite, example_pairs)
-    manifest = write_artifact(
-        loaded.backbone, output, settings, origin_of(loaded, text), lambda line: typer.echo(line, err=True)
-    )
-    if manifest.readout not in loaded.backbone.card.readouts:
-        typer.echo(f"note: pretraining of {backbone} did not train the readout {manifest.readout!r}", err=True)
+    loaded = load_backbone(backbone, checkpoint, settings or [])
+    origin = loaded.origin
+    if licence_file is not None:
+        origin = replace(origin, licence_text=licence_file.read_text(encoding="utf-8"))
+    card = with_levels(loaded.backbone.card, baseline, _levels("vvp", vvp_levels), _levels("gdt", gdt_levels))
+    genes = _context(context, context_size, loaded.context)
+    wanted = ExportSettings(readout, tuple(genes), torchscript, overwrite, example_pairs, card)
+    manifest = write_artifact(loaded.backbone, output, wanted, origin, lambda line: typer.echo(line, err=True))
+    if warning := card.readouts[cast("Readout", manifest.readout)]:
+        typer.echo(f"note: readout {manifest.readout!r}: {warning}", err=True)
+    if card.notice:
+        typer.echo(f"note: {card.notice}", err=True)
     typer.echo(
         f"artifact written: {output}; it needs a translator next: ugrn train {output} --edges EDGES.csv",
         err=True,
     )
+
+
+def _context(path: Path | None, size: int, ranked: Sequence[str]) -> Sequence[str]:
+    """Symbols of the reference context: a file's, or the first that the checkpoint ranks."""
+    if path is None:
+        if size > len(ranked):
+            message = (
+                f"context of {size} genes asked for; the checkpoint ranks {len(ranked)}: give the genes with --context"
+            )
+            raise InputError(message)
+        return ranked[:size]
+    if size:
+        message = "--context-size and --context were both given; expected one of them"
+        raise InputError(message)
+    try:
+        lines = path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read ({error}); expected a text file with one gene per line"
+        raise InputError(message) from error
+    return list(dict.fromkeys(lines))
+
+
+def _levels(probe: str, text: str | None) -> tuple[float, ...] | None:
+    if text is None:
+        return None
+    try:
+        levels = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        levels = ()
+    if not levels or not all(map(isfinite, levels)):
+        message = f"--{probe}-levels {text}: expected numbers with commas between, e.g. 0.5,1,2"
+        raise InputError(message)
+    return levels

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 import typer
 
-from ugrn.runtime import ScoreSettings, load
+from ugrn.runtime import Scorer, ScoreSettings, load
+from ugrn.runtime.errors import InputError
 from ugrn.runtime.pairs import say_counts
+from ugrn.runtime.states import read_states
 
 from .progress import Progress
 
@@ -30,6 +33,14 @@ def command(
     example: Annotated[bool, typer.Option(help="Score the artifact's own example pairs.")] = False,
     prior: Annotated[float | None, typer.Option(help="Expected share of edges among the pairs, e.g. 0.01.")] = None,
     features: Annotated[bool, typer.Option(help="Also write the 16 probe features.")] = False,
+    context_values: Annotated[
+        Path | None,
+        typer.Option(help="Score in a cell state: a profile (.csv with gene, value) or cells (.h5ad), averaged."),
+    ] = None,
+    groupby: Annotated[
+        str | None, typer.Option(help="Annotation of the cells; one result per group, named OUTPUT.GROUP.csv.")
+    ] = None,
+    context_size: Annotated[int, typer.Option(help="Context genes taken from cells; 0: by the model.", min=0)] = 0,
     strict: Annotated[bool, typer.Option(help="Fail if any pair cannot be scored.")] = False,
     top: Annotated[int, typer.Option(help="Print this many of the strongest edges.", min=0)] = 0,
     provider: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -43,9 +54,25 @@ def command(
         raise typer.BadParameter("say where the result goes, e.g. -o edges.csv", param_hint="-o")  # noqa: EM101
     if top and output.suffix == ".h5":
         raise typer.BadParameter("--top reads .csv, .tsv or .parquet results", param_hint="--top")  # noqa: EM101
+    if context_values is None and (groupby is not None or context_size):
+        raise typer.BadParameter("--groupby and --context-size need --context-values", param_hint="--groupby")  # noqa: EM101
     listed = scorer.artifact.example_pairs if pairs is None else pairs
-    progress = Progress("pairs")
-    summary = scorer.score_file(listed, output, ScoreSettings(prior, features, strict), progress)
+    settings = ScoreSettings(prior, features, strict)
+    if context_values is None:
+        _score(scorer, listed, output, settings, top)
+        return
+    states = read_states(context_values, scorer.artifact, groupby, context_size)
+    if len({_file_name(state.name) for state in states}) < len(states):
+        message = f"groups of {groupby} give the same file names: {sorted(state.name for state in states)}; rename them"
+        raise InputError(message)
+    for state in states:
+        typer.echo(f"{state.name or 'cell state'}: {len(state.genes)} context genes", err=True)
+        path = output.with_name(f"{output.stem}.{_file_name(state.name)}{output.suffix}") if state.name else output
+        _score(scorer.in_state(state), listed, path, settings, top)
+
+
+def _score(scorer: Scorer, pairs: Path, output: Path, settings: ScoreSettings, top: int) -> None:
+    summary = scorer.score_file(pairs, output, settings, Progress("pairs"))
     if summary.rejects is not None:
         why = say_counts(summary.rejected)
         typer.echo(
@@ -55,6 +82,11 @@ def command(
     typer.echo(f"{summary.scored} pairs scored in {summary.seconds:.1f} s: {output}", err=True)
     if top:
         typer.echo(_strongest(output, top))
+
+
+def _file_name(group: str) -> str:
+    """A group's name with what file systems take."""
+    return re.sub(r"[^A-Za-z0-9+_-]+", "-", group).strip("-") or "group"
 
 
 def _strongest(path: Path, count: int) -> str:

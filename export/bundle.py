@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from ugrn.runtime.artifact import FORMAT, MANIFEST, Manifest, file_entry, open_artifact
 from ugrn.runtime.errors import InputError
@@ -18,9 +18,11 @@ from ugrn.runtime.pair_files import read_pairs
 from ugrn.runtime.session import import_onnxruntime
 from ugrn.runtime.translator import Translator, save_translator
 
-from .backbones.base import Backbone, Origin, Readout
+from .backbones.base import Backbone, BackboneCard, Origin, Readout
 from .card import model_card
 from .graph import OPSET, Probe, check_parity, export_onnx, export_torchscript
+
+FEWEST_GENES = 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class ExportSettings:
         torchscript: also write ``vvp.ts`` and ``gdt.ts``.
         overwrite: replace an existing folder.
         example_pairs: pair list to ship as the artifact's example.
+        card: with other virtual values than the backbone's own card; None takes that.
     """
 
     readout: str | None = None
@@ -40,6 +43,7 @@ class ExportSettings:
     torchscript: bool = False
     overwrite: bool = False
     example_pairs: Path | None = None
+    card: BackboneCard | None = None
 
 
 def write_artifact(
@@ -55,10 +59,13 @@ def write_artifact(
         InputError: the folder exists, or a context gene or readout is not the backbone's.
         ParityError: a graph deviates from float64 autograd; nothing is written.
     """
-    card = backbone.card
-    readout = settings.readout or card.readouts[0]
-    if readout not in get_args(Readout):
-        message = f"readout {readout!r} is not known; expected one of {', '.join(get_args(Readout))}"
+    card = settings.card or backbone.card
+    readout = settings.readout or next(iter(card.readouts))
+    if readout not in card.readouts:
+        message = f"{card.name} has no readout {readout!r}; expected one of {', '.join(card.readouts)}"
+        raise InputError(message)
+    if len(backbone.symbols) < FEWEST_GENES:
+        message = f"{card.name} has {len(backbone.symbols)} genes; at least {FEWEST_GENES} are needed to trace it"
         raise InputError(message)
     unknown = sorted(set(settings.context) - set(backbone.symbols))
     if unknown:
@@ -88,13 +95,19 @@ def write_artifact(
             readout=readout,
             gradient=card.gradient,
             units=card.units,
+            scale=card.scale,
+            context_size=len(settings.context),
             baseline=card.baseline,
             vvp_levels=card.vvp_levels,
             gdt_levels=card.gdt_levels,
             shape=backbone.shape,
             opset=OPSET,
             parity=parity,
-            provenance={**origin.provenance, "exported_with": _versions()},
+            provenance={
+                **origin.provenance,
+                **({"notice": card.notice} if card.notice else {}),
+                "exported_with": _versions(),
+            },
         )
         return _seal(part, manifest)
 

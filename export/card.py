@@ -56,6 +56,16 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
             "Scores on held-out rows. `r2_k`: share of the variance explained with k visible genes, against "
             "predicting every gene's mean.\n\n" + "\n".join(["| score | value |", "|---|---|", *rows])
         )
+    if notice := provenance.get("notice"):
+        parts.append(f"Note: {notice}.")
+    if checkpoint := provenance.get("checkpoint"):
+        options = ", ".join(f"{name} {value}" for name, value in checkpoint["options"].items())
+        files = "\n".join(f"| {name} | {digest} |" for name, digest in checkpoint["files"].items())
+        unused = "\n".join(f"| {name} | {reason} |" for name, reason in checkpoint["unused"].items())
+        title = f"Checkpoint of {checkpoint['family']}; options: {options or 'none'}."
+        parts.append(f"{title}\n\n| file | sha256 |\n|---|---|\n{files}")
+        if unused:
+            parts.append(f"Deliberately unused tensors.\n\n| tensor | why |\n|---|---|\n{unused}")
     if sources := provenance.get("sources"):
         rows = [
             f"| {s['name']} | {s['species']} | {s['rows']} | {s['genes']} | {s['licence']} | {s['origin']} |"

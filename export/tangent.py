@@ -42,6 +42,7 @@ for _name in (
     "sum",
     "mean",
     "index_select",
+    "gather",
 ):
     for _function in (getattr(torch, _name), getattr(Tensor, _name)):
         RULES[_function] = _same_way(_function)
@@ -84,6 +85,19 @@ def _where(condition: Tensor, x: Any, y: Any) -> Dual:
     zero = torch.zeros((), dtype=value.dtype)
     tangent = torch.where(condition, zero if xt is None else xt, zero if yt is None else yt)
     return Dual(value, _broadcast(tangent, value))
+
+
+@rule(torch.scatter, Tensor.scatter)
+def _scatter(x: Any, dim: int, index: Tensor, src: Any) -> Dual:
+    (xv, xt), (sv, st) = split(x), split(src)
+    xt, st = (torch.zeros_like(v) if t is None else t for v, t in ((xv, xt), (sv, st)))
+    return Dual(torch.scatter(xv, dim, index, sv), torch.scatter(xt, dim, index, st))
+
+
+@rule(Tensor.detach)
+def _detach(x: Dual) -> Tensor:
+    """A constant, as in autograd."""
+    return x.value
 
 
 @rule(torch.masked_fill, Tensor.masked_fill)
@@ -213,6 +227,11 @@ def _clamp(x: Tensor, min: float | None = None, max: float | None = None) -> tup
     return torch.clamp(x, min, max), inside.to(x.dtype)
 
 
+@_elementwise(torch.log, Tensor.log)
+def _log(x: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.log(x), 1.0 / x
+
+
 # --- normalisations ---------------------------------------------------------------------------------------
 
 
@@ -224,6 +243,22 @@ def _softmax(x: Dual, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None 
     weight = torch.softmax(x.value, dim)
     flow = weight * x.tangent
     return Dual(weight, flow - weight * flow.sum(dim, keepdim=True))
+
+
+@rule(torch.log_softmax, Tensor.log_softmax, F.log_softmax)
+def _log_softmax(x: Dual, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Dual:
+    if dtype is not None:
+        message = "log_softmax(dtype=...) has no tangent rule; convert before the call"
+        raise UnsupportedFunctionError(message)
+    value = torch.log_softmax(x.value, dim)
+    return Dual(value, x.tangent - (torch.exp(value) * x.tangent).sum(dim, keepdim=True))
+
+
+@rule(torch.amax, Tensor.amax)
+def _amax(x: Dual, dim: int | tuple[int, ...], keepdim: bool = False) -> Dual:
+    largest = torch.amax(x.value, dim, keepdim=True)
+    share = (x.value == largest).to(x.value.dtype)  # equal ones share, as in autograd
+    return Dual(torch.amax(x.value, dim, keepdim), (share * x.tangent).sum(dim, keepdim) / share.sum(dim, keepdim))
 
 
 @rule(F.layer_norm)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -25,7 +25,7 @@ from .translator import Translator, load_translator
 FORMAT = 1
 MANIFEST = "artifact.json"
 REQUIRED = frozenset({"vvp.onnx", "gdt.onnx", "genes.txt", "context.txt"})
-READOUTS = ("mvc", "masked", "token")
+READOUTS = ("mvc", "gen", "masked", "token", "shift")
 GRADIENTS = ("exact", "surrogate")
 OPTIONAL = frozenset(
     {"aliases.tsv", "translator.npz", "example_pairs.csv", "MODEL_CARD.md", "LICENSE", "vvp.ts", "gdt.ts"}
@@ -34,12 +34,23 @@ OPTIONAL = frozenset(
 
 @dataclass(frozen=True)
 class BackboneShape:
-    """Size of a backbone, from which the runtime estimates memory: tokens are `width` wide."""
+    """Size of a backbone, from which the runtime estimates memory.
+
+    Attributes:
+        width: of a token.
+        heads: of the attention.
+        feedforward: hidden width of the feed-forward blocks.
+        layers: number of layers.
+        tokens: tokens of a virtual cell beside its context, where the backbone always reads a whole genome.
+        features: random features of its attention, where that is linear in the tokens; else 0.
+    """
 
     width: int
     heads: int
     feedforward: int
     layers: int
+    tokens: int = 0
+    features: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,12 +61,14 @@ class Manifest:
         format: version of the artifact format.
         backbone: name of the scFM.
         licence: SPDX expression of the weights' licence.
-        readout: where predictions are read (``mvc``, ``masked``, ``token``).
+        readout: where predictions are read (``mvc``, ``gen``, ``masked``, ``token``, ``shift``).
         gradient: ``exact`` or ``surrogate``.
         units: what a value of 1 means.
+        scale: how cells become these units; see `ugrn.runtime.states`. Empty where it is not known.
         baseline: v_b, in `units`.
         vvp_levels, gdt_levels: levels of the two probes, in `units`.
         shape: size of the backbone.
+        context_size: number of genes of the reference context.
         opset: ONNX operator set of the graphs.
         parity: largest deviations of the exported graphs from float64 autograd.
         provenance: how backbone and graphs were made.
@@ -76,6 +89,8 @@ class Manifest:
     opset: int
     parity: dict[str, Any]
     provenance: dict[str, Any]
+    scale: str = ""
+    context_size: int = 0
     metrics: dict[str, Any] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -88,15 +103,24 @@ class Artifact:
         folder: where it lies.
         manifest: its manifest.
         names: the vocabulary, V genes.
-        context: int64 ``[C]`` ids of the reference context; all carry the baseline.
-        digest: sha256 of the manifest, which holds the hashes of all other files.
+        context: int64 ``[C]`` ids of the virtual cell's context.
+        context_values: float32 ``[C]`` their values; the baseline in the reference context.
+        digest: sha256 of the manifest, which holds the hashes of all other files (and of another context's genes
+            and values).
     """
 
     folder: Path
     manifest: Manifest
     names: GeneNames
     context: NDArray[np.int64]
+    context_values: NDArray[np.float32]
     digest: str
+
+    def with_context(self, context: NDArray[np.int64], values: NDArray[np.float32]) -> Artifact:
+        """The same artifact with another virtual cell: gene ids ``[C]`` and their values ``[C]``."""
+        values = np.ascontiguousarray(values, np.float32)
+        digest = hashlib.sha256(self.digest.encode() + context.tobytes() + values.tobytes()).hexdigest()
+        return replace(self, context=context, context_values=values, digest=digest)
 
     @property
     def example_pairs(self) -> Path:
@@ -157,7 +181,8 @@ def open_artifact(folder: Path | str) -> Artifact:
     if (context < 0).any() or len(np.unique(context)) != len(context):
         message = f"{folder}/context.txt: expected distinct genes of genes.txt; export the artifact again"
         raise ArtifactError(message)
-    return Artifact(folder, manifest, names, context, hashlib.sha256(raw).hexdigest())
+    values = np.full(len(context), manifest.baseline, np.float32)
+    return Artifact(folder, manifest, names, context, values, hashlib.sha256(raw).hexdigest())
 
 
 def parse_manifest(raw: bytes, folder: Path) -> Manifest:

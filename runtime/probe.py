@@ -94,16 +94,19 @@ class Prober:
         return out
 
     def _run(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
-        context = self.artifact.context
-        levels = np.broadcast_to(self.grid.levels, (len(sources), len(self.grid.levels)))
-        values = np.full(len(context), self.artifact.manifest.baseline, np.float32)
-        return self._session.run(
-            context,
-            values,
-            sources.astype(np.int64),
-            np.ascontiguousarray(levels),
-            targets.astype(np.int64),
-        )
+        grid = self.grid.levels
+        step = int(np.clip(self._budget() // (len(sources) * self._level_bytes(len(targets))), 1, len(grid)))
+        parts = [
+            self._session.run(
+                self.artifact.context,
+                self.artifact.context_values,
+                sources.astype(np.int64),
+                np.tile(grid[first : first + step], (len(sources), 1)),
+                targets.astype(np.int64),
+            )
+            for first in range(0, len(grid), step)
+        ]
+        return [np.concatenate(each, axis=1) for each in zip(*parts, strict=True)]
 
     def _pick(
         self,
@@ -135,12 +138,19 @@ class Prober:
 
     def _source_bytes(self, targets: int) -> int:
         """Estimated bytes of activations and results one source needs with `targets` targets."""
+        return len(self.grid.levels) * self._level_bytes(targets)
+
+    def _level_bytes(self, targets: int) -> int:
+        """The same, for one of its levels."""
         shape, tokens = self.artifact.manifest.shape, 2 + len(self.artifact.context)
         token = 8 * shape.width + 2 * shape.feedforward
         context = tokens * token + 2 * shape.heads * tokens * tokens
         query = 4 if self.artifact.manifest.readout == "mvc" else token + 2 * shape.heads * (tokens + 1)
+        if shape.features:  # linear attention over a whole genome: the features of its keys and queries
+            context += shape.tokens * (token + 6 * shape.heads * shape.features)
+            query = token + 6 * shape.heads * shape.features
         streams = 2 if "gdt" in self.probes else 1
-        return 4 * streams * len(self.grid.levels) * (context + targets * query)
+        return 4 * streams * (context + targets * query)
 
 
 def plan_blocks(

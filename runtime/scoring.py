@@ -23,6 +23,7 @@ from .pairs import PairsLike, ResolvedPairs, resolve_pairs, say_counts, source_b
 from .probe import MOST_SOURCES, Features, Prober, plan_blocks
 from .run import FileRun, Report, write_rejects
 from .session import RuntimeSettings, import_onnxruntime
+from .states import CellState, in_state
 from .translator import PROBES
 
 SCORES = ["probability", "logit_vvp", "logit_gdt"]
@@ -140,6 +141,10 @@ class Scorer:
                 out[probe][order[first:last]] = part
             report(last, len(order))
         return out
+
+    def in_state(self, state: CellState) -> Scorer:
+        """A scorer of the same artifact whose virtual cell is in a cell state (`ugrn.runtime.states`)."""
+        return Scorer(in_state(self.artifact, state), self.settings)
 
     def resolve(self, pairs: PairsLike) -> ResolvedPairs:
         """Read pairs and look up their genes; ``.rejects(names)`` of the result lists what cannot be scored."""

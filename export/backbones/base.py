@@ -1,20 +1,21 @@
 """What a backbone must offer to be probed.
 
-A backbone is an `nn.Module` whose parts the virtual cell puts together. It is written for plain tensors;
-the tangent graph calls the same code with `Dual` numbers.
+A backbone is an `nn.Module` that predicts the expression of target genes in virtual cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
 from ugrn.runtime.artifact import BackboneShape
+from ugrn.runtime.errors import InputError
 
-Readout = Literal["token", "masked", "mvc"]
+Readout = Literal["mvc", "gen", "masked", "token", "shift"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,14 @@ class BackboneCard:
         name: family name, e.g. ``mini``.
         licence: SPDX expression of the weights' licence.
         units: what a value of 1 means.
+        scale: how cells become these units, one of `ugrn.runtime.states.CONVERSIONS`.
         baseline: default v_b, in `units`.
         vvp_levels: default levels v_p of VVP, in `units`.
         gdt_levels: default levels at which GDT takes the gradient, in `units`.
-        readouts: readouts that pretraining trained, the default first.
+        readouts: readouts that can be exported, the default first, each with a warning where pretraining did
+            not train it, and else "".
+        notice: what the user must be told once of the licence or the data, if anything.
+        range: smallest and largest value the model can be given, and `range_note` says why.
         gradient: ``exact``, or ``surrogate`` where the forward pass is not differentiable in the value.
     """
 
@@ -38,8 +43,38 @@ class BackboneCard:
     baseline: float
     vvp_levels: tuple[float, ...]
     gdt_levels: tuple[float, ...]
-    readouts: tuple[Readout, ...]
+    readouts: Mapping[Readout, str]
+    scale: str = ""
     gradient: Literal["exact", "surrogate"] = "exact"
+    notice: str = ""
+    range: tuple[float, float] = (-inf, inf)
+    range_note: str = ""
+
+
+def with_levels(
+    card: BackboneCard,
+    baseline: float | None = None,
+    vvp_levels: tuple[float, ...] | None = None,
+    gdt_levels: tuple[float, ...] | None = None,
+) -> BackboneCard:
+    """A card with other virtual values where given.
+
+    Raises:
+        InputError: a value is outside the range the family can be given.
+    """
+    card = replace(
+        card,
+        baseline=card.baseline if baseline is None else baseline,
+        vvp_levels=vvp_levels or card.vvp_levels,
+        gdt_levels=gdt_levels or card.gdt_levels,
+    )
+    low, high = card.range
+    wrong = [v for v in (card.baseline, *card.vvp_levels, *card.gdt_levels) if not low <= v <= high]
+    if wrong:
+        message = f"values {wrong} are outside {low:g} to {high:g}, what {card.name} can be given ({card.units})"
+        message += f": {card.range_note}" if card.range_note else ""
+        raise InputError(message)
+    return card
 
 
 @dataclass(frozen=True)
@@ -59,18 +94,55 @@ class Origin:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Layer(Protocol):
-    """One transformer layer, split where attention happens."""
+@dataclass(frozen=True)
+class VirtualCells:
+    """R virtual cells of one context that differ in their source and its value. C context genes.
 
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Tokens ``[..., N, d]`` to queries, keys and values, each ``[..., H, N, d/H]``."""
+    Attributes:
+        context: int64 ``[C]``, distinct gene ids; may be empty.
+        context_values: ``[C]``, in the backbone's units.
+        sources: int64 ``[R]``. A source that is also in the context takes the place of its context gene.
+        levels: ``[R]``, the sources' values; a `Dual` where the gradient is asked for.
+        baseline: v_b, the value of targets outside the context.
+    """
 
-    def merge(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Tokens ``[..., N, d]`` and their attention result ``[..., H, N, d/H]`` to the layer's output."""
+    context: Tensor
+    context_values: Tensor
+    sources: Tensor
+    levels: Tensor
+    baseline: float
+
+    @property
+    def count(self) -> int:
+        """R."""
+        return self.sources.shape[0]
+
+    @property
+    def context_is_source(self) -> Tensor:
+        """Bool ``[R, C]``: context genes whose place the row's source takes."""
+        return self.context.unsqueeze(0) == self.sources.unsqueeze(1)
+
+    def target_is_source(self, targets: Tensor) -> Tensor:
+        """Bool ``[R, Q]``."""
+        return targets.unsqueeze(0) == self.sources.unsqueeze(1)
+
+    def target_in_context(self, targets: Tensor) -> Tensor:
+        """Bool ``[Q, C]``: the context gene that is the target, where there is one."""
+        return targets.unsqueeze(1) == self.context.unsqueeze(0)
+
+    def plain_values(self, targets: Tensor) -> Tensor:
+        """``[Q]``: the value a target carries where it is not the source: its context value, or the baseline."""
+        found = self.target_in_context(targets).to(self.context_values.dtype)  # [Q, C]
+        return (found * self.context_values).sum(1) + (1.0 - found.sum(1)) * self.baseline
 
 
 class Backbone(Protocol):
-    """The parts of a frozen scFM. V genes, width d."""
+    """A frozen scFM that can be probed. V genes.
+
+    `predict` is written for plain tensors; the gradient graph hands it `Dual` levels, which pass through every
+    function that has a tangent rule (`ugrn.export.tangent`). A transformer whose tokens are genes need not
+    write it: `ugrn.export.streams.predict_streams` does, from the model's parts.
+    """
 
     @property
     def card(self) -> BackboneCard:
@@ -84,21 +156,23 @@ class Backbone(Protocol):
     def symbols(self) -> list[str]:
         """The V gene symbols; row = id."""
 
-    @property
-    def layers(self) -> Iterable[Layer]:
-        """The transformer layers in order."""
+    def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
+        """Predicted expression M_j of targets, int64 ``[Q]``, in R virtual cells: ``[R, Q]``.
 
-    def embed(self, genes: Tensor, values: Tensor) -> Tensor:
-        """Gene ids ``[...]`` and values ``[...]`` (in `card.units`) to tokens ``[..., d]``."""
+        A target's prediction must not depend on which other targets are asked.
+        """
 
-    def embed_masked(self, genes: Tensor) -> Tensor:
-        """Gene ids ``[...]`` to tokens ``[..., d]`` whose value is masked."""
 
-    def cls_token(self) -> Tensor:
-        """The ``<cls>`` token ``[d]``."""
+@dataclass(frozen=True)
+class Loaded:
+    """A backbone read from a checkpoint.
 
-    def decode(self, tokens: Tensor) -> Tensor:
-        """Token outputs ``[..., d]`` to predicted expression ``[...]``."""
+    Attributes:
+        backbone: in evaluation mode.
+        origin: where it comes from.
+        context: symbols fit for the reference context, best first, where the checkpoint ranks them.
+    """
 
-    def decode_cell(self, cell: Tensor, targets: Tensor) -> Tensor:
-        """``<cls>`` output ``[R, d]`` and gene ids ``[Q]`` to predicted expression ``[R, Q]`` (mvc)."""
+    backbone: Backbone
+    origin: Origin
+    context: Sequence[str] = ()

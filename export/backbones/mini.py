@@ -19,16 +19,23 @@ from torch import Tensor, nn
 
 from ugrn.runtime.artifact import BackboneShape
 
-from .base import BackboneCard
+from ..streams import predict_streams
+from .base import BackboneCard, Readout, VirtualCells
+from .layers import PostNormLayer
 
 CARD = BackboneCard(
     name="mini",
     licence="not stated",
     units="standard deviations of the gene from its mean within one expression source, less the mean of the cell",
+    scale="z-score",
     baseline=0.0,
     vvp_levels=(-4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 4.0, 6.0),
     gdt_levels=(-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 6.0),
-    readouts=("mvc", "masked"),
+    readouts={
+        "mvc": "",
+        "masked": "",
+        "token": "pretraining predicts masked values, not those of tokens that carry one",
+    },
 )
 
 
@@ -79,37 +86,6 @@ class FinishedGenes(nn.Module):
         return rows.float() if rows.dtype == torch.float16 else rows
 
 
-class MiniLayer(nn.Module):
-    """One post-norm transformer layer: x = LN(x + attention(x)); x = LN(x + feedforward(x))."""
-
-    def __init__(self, config: MiniConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
-        self.norm1 = nn.LayerNorm(config.width)
-        self.expand = nn.Linear(config.width, config.feedforward)
-        self.shrink = nn.Linear(config.feedforward, config.width)
-        self.norm2 = nn.LayerNorm(config.width)
-
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        width = x.shape[-1]
-        qkv = self.qkv(x)
-
-        def heads(part: Tensor) -> Tensor:
-            return part.reshape(*part.shape[:-1], self.heads, width // self.heads).transpose(-3, -2)
-
-        return (
-            heads(qkv[..., :width]),
-            heads(qkv[..., width : 2 * width]),
-            heads(qkv[..., 2 * width :]),
-        )
-
-    def merge(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = self.norm1(x + self.out(attended.transpose(-3, -2).reshape(x.shape)))
-        return cast(Tensor, self.norm2(x + self.shrink(F.gelu(self.expand(x)))))
-
-
 class MiniBackbone(nn.Module):
     """The mini scFM; see the module's docstring."""
 
@@ -126,27 +102,32 @@ class MiniBackbone(nn.Module):
         self.gate = nn.Linear(width, width, bias=False)
         self.mask = nn.Parameter(torch.zeros(width))
         self.cls = nn.Parameter(torch.randn(width) * 0.5)
-        self.stack = nn.ModuleList(MiniLayer(config) for _ in range(config.layers))
+        self.stack = nn.ModuleList(
+            PostNormLayer(width, config.heads, config.feedforward, F.gelu) for _ in range(config.layers)
+        )
         self.decoder = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
         self.cell_query = nn.Linear(width, width)
         self.cell_scale = 1.0 / math.sqrt(width)
 
-    @property
-    def layers(self) -> Iterable[MiniLayer]:
-        return cast(Iterable[MiniLayer], self.stack)
+    def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
+        return predict_streams(self, cells, targets, readout)
+
+    def layers(self, readout: Readout) -> Iterable[tuple[PostNormLayer, PostNormLayer]]:
+        layers = cast(Iterable[PostNormLayer], self.stack)
+        return [(layer, layer) for layer in layers]
 
     def embed(self, genes: Tensor, values: Tensor) -> Tensor:
         gene = self.genes(genes)  # [..., d]
         value = self.value2(F.gelu(self.value1(values.unsqueeze(-1))))  # [..., d]
         return cast(Tensor, gene + value + value * self.gate(gene))
 
-    def embed_masked(self, genes: Tensor) -> Tensor:
+    def embed_valueless(self, genes: Tensor, readout: Readout) -> Tensor:
         return cast(Tensor, self.genes(genes) + self.mask)
 
     def cls_token(self) -> Tensor:
         return self.cls
 
-    def decode(self, tokens: Tensor) -> Tensor:
+    def decode(self, tokens: Tensor, values: Tensor) -> Tensor:
         return cast(Tensor, self.decoder(tokens).squeeze(-1))
 
     def decode_cell(self, cell: Tensor, targets: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.formats import replace_with
 
 from ..backbones.mini import LearnedGenes, MiniBackbone, MiniConfig
-from ..virtual_cell import encode
+from ..streams import encode
 from .corpus import Corpus
 from .sampling import Batch, PretrainConfig, Sampler
 
@@ -52,9 +52,9 @@ def predict(model: MiniBackbone, batch: Batch, queries: int = 0) -> tuple[Tensor
     tokens = torch.cat([cls, model.embed(batch.genes, batch.values)], dim=1)  # [B, 1 + K, d]
     asked = None
     if queries:
-        asked = model.embed_masked(batch.panel[:queries]).expand(count, queries, model.config.width)
-    context, answered = encode(model, tokens, queries=asked)
-    tokenwise = None if answered is None else model.decode(answered)
+        asked = model.embed_valueless(batch.panel[:queries], "masked").expand(count, queries, model.config.width)
+    context, answered = encode(model.layers("masked"), tokens, queries=asked)
+    tokenwise = None if answered is None else model.decode(answered, batch.wanted[:, :queries])
     return model.decode_cell(context[:, 0], batch.panel), tokenwise
 
 

@@ -14,7 +14,7 @@ from ugrn.export import bundle, graph
 from ugrn.export.backbones.base import Origin
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.bundle import ExportSettings, write_artifact
-from ugrn.export.graph import ParityError, Probe, autograd_reference, random_inputs
+from ugrn.export.graph import ParityError, Probe, autograd_reference, difference_reference, random_inputs
 from ugrn.runtime.artifact import open_artifact
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.session import GraphSession, RuntimeSettings
@@ -136,3 +136,19 @@ def test_a_failure_while_writing_keeps_the_old_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="not an artifact"):
         bundle.check_folder(tmp_path / "file", overwrite=True)
+
+
+def test_central_differences_agree_with_autograd(backbone: MiniBackbone) -> None:
+    module = Probe(backbone, "token", 0.25).module(tangent=False, double=True)
+    inputs = random_inputs(60, (2, 3, 4, 5), np.random.default_rng(8), (-3, 5))
+    for found, known in zip(difference_reference(module, inputs), autograd_reference(module, inputs), strict=True):
+        np.testing.assert_allclose(found, known, rtol=1e-5, atol=1e-8)
+
+
+def test_whole_genome_backbones_are_checked_cell_by_cell(
+    tmp_path: Path, backbone: MiniBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ugrn.export.graph.WHOLE_GENOME", -1)
+    manifest = write_artifact(backbone, tmp_path / "a", ExportSettings(), Origin())
+    assert {(shape["sources"], shape["levels"]) for shape in manifest.parity["shapes"]} == {(1, 1)}
+    assert manifest.parity["deviation"]["gdt.onnx"]["gradient"] < 1e-4

@@ -19,6 +19,7 @@ A = torch.randn(4, 5, dtype=D, generator=torch.Generator().manual_seed(1))
 W = torch.randn(3, 5, dtype=D, generator=torch.Generator().manual_seed(2))
 B = torch.randn(3, dtype=D, generator=torch.Generator().manual_seed(3))
 MASK = torch.rand(4, 5, generator=torch.Generator().manual_seed(4)) > 0.5
+PLACES = torch.tensor([[0, 3, 1], [4, 2, 0], [1, 0, 2], [3, 4, 1]])
 INDEX = torch.tensor([2, 0, 2])
 
 # Functions of one [4, 5] tensor, covering every rule.
@@ -60,6 +61,16 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "clamp": lambda x: x.clamp(-0.5, 0.7) + torch.clamp(x, max=0.2) + x.clamp(min=0.1),
     "softmax": lambda x: F.softmax(x, dim=-1) + torch.softmax(x * A, dim=0) + x.softmax(1),
     "softmax, masked": lambda x: F.softmax(x.masked_fill(MASK & (A < 2), -math.inf)[:, :], dim=0)[:, 1:2],
+    "log": lambda x: torch.log(1.0 + x * x) + (2.0 + x * x).log(),
+    "log_softmax": lambda x: F.log_softmax(x, dim=-1) + torch.log_softmax(x * A, dim=0) + x.log_softmax(1),
+    "amax": lambda x: torch.amax(x, -1, keepdim=True) * A + x.amax(0) + torch.amax(x, (0, 1)),
+    "scatter": lambda x: (
+        torch.scatter(A, 1, PLACES, x[:, :3])
+        + x.scatter(1, PLACES, A[:, :3])
+        + torch.scatter(x, 1, PLACES, x[:, 2:] * x[:, 2:])
+    ),
+    "gather": lambda x: torch.gather(x, 1, PLACES) * x.gather(1, PLACES + 0),
+    "detach": lambda x: x * (x * x).detach(),
     "layer_norm": lambda x: F.layer_norm(x, (5,), A[0], A[1]) + F.layer_norm(x * A, (5,), eps=1e-12),
     "layer_norm, two axes": lambda x: F.layer_norm(x, (4, 5)),
 }

@@ -25,7 +25,7 @@ def double(backbone: MiniBackbone) -> MiniBackbone:
 def stock_layers(backbone: MiniBackbone) -> list[nn.TransformerEncoderLayer]:
     """The backbone's weights in torch's own encoder layers."""
     layers = []
-    for own in backbone.layers:
+    for own, _ in backbone.layers("token"):
         layer = nn.TransformerEncoderLayer(
             backbone.config.width,
             backbone.config.heads,

@@ -228,3 +228,12 @@ def test_files_torn_by_a_power_cut_are_made_again(artifact: Path, tmp_path: Path
     (tmp_path / "e.csv.run" / torn).write_bytes(b"")
     scorer.score_file(ROWS, tmp_path / "e.csv")
     assert (tmp_path / "e.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_levels_are_split_where_one_source_is_too_large(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [(f"GENE{a}", f"GENE{b}") for a in range(4) for b in range(10, 20)]
+    whole = load(artifact).features(pairs)
+    monkeypatch.setattr("ugrn.runtime.probe.Prober._budget", lambda self: 3 * self._level_bytes(10))
+    split = load(artifact).features(pairs)
+    columns = [name for name in whole.columns if name.startswith(("vvp", "gdt"))]
+    np.testing.assert_allclose(split.select(columns).to_numpy(), whole.select(columns).to_numpy(), atol=1e-6)

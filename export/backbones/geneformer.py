@@ -1,0 +1,356 @@
+"""Geneformer V1 and V2 (Theodoris et al. 2023, Nature, doi:10.1038/s41586-023-06139-9): Hugging Face folders.
+
+Geneformer sees no values: a cell is its genes in descending order of s = v / median, v the counts per 10,000, and
+a token is word embedding + position embedding (+ token type), normalised, through post-norm BERT layers with
+ReLU. A level moves the source only through its rank, a step function, whose derivative is zero almost everywhere.
+The probe therefore ranks softly: a gene's position is the number of genes ahead of it, the source counting as
+sigmoid((ln s_source - ln s_gene) / t), and positions between two ranks are interpolated. As t goes to 0 this is
+Geneformer's own input; the gradient is a surrogate, and so marked. Ties rank by token id (upstream: undefined).
+
+M_j is the logit of gene j at j's token: with its identity masked, as in training (``masked``), or shown
+(``token``); or how far the token's embedding moved from where the source has the baseline, 1 - cosine
+(``shift``: the authors' in-silico perturbation).
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ugrn.runtime.artifact import BackboneShape, file_entry
+from ugrn.runtime.errors import InputError
+
+from ..streams import encode
+from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
+from .layers import PostNormLayer
+from .weights import Weights, find_file, number, read_json, read_state
+
+EPS = 1e-12
+SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
+CARD = BackboneCard(
+    name="geneformer",
+    licence="Apache-2.0",
+    units="counts per 10,000 of the cell, before the division by the gene's median",
+    scale="cp10k",
+    baseline=1.0,
+    vvp_levels=(0.125, 0.25, 0.5, 2.0, 4.0, 8.0, 16.0, 32.0),
+    gdt_levels=(0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
+    readouts={
+        "masked": "",
+        "token": "the identity of a token that shows it is hardly a prediction (self leak)",
+        "shift": "a distance, not a prediction; it has no sign",
+    },
+    gradient="surrogate",
+    range=(1e-6, float("inf")),
+    range_note="a gene without counts has no rank and leaves the cell",
+)
+
+
+@dataclass(frozen=True)
+class GeneformerOptions:
+    """What upstream leaves open.
+
+    Attributes:
+        temperature: t of the soft rank, in units of ln s.
+        log_probability: read log-probabilities among the genes instead of logits; reads the whole vocabulary for
+            every target.
+        allow_pickle: read the dictionaries as pickles, as upstream ships them. Only with files you trust: a
+            pickle can run code. Here it is read by an unpickler that knows nothing but plain data and NumPy
+            numbers, yet the safe way is to convert the dictionaries to JSON once.
+    """
+
+    temperature: float = 0.25
+    log_probability: bool = False
+    allow_pickle: bool = False
+
+
+class Geneformer(nn.Module):
+    """The frozen model. V genes, width d, P positions."""
+
+    def __init__(self, config: Mapping[str, int], symbols: list[str], eps: float, options: GeneformerOptions) -> None:
+        super().__init__()
+        self.symbols = symbols
+        self.card = CARD
+        self.options = options
+        width, heads = config["hidden_size"], config["num_attention_heads"]
+        self.shape = BackboneShape(width, heads, config["intermediate_size"], config["num_hidden_layers"])
+        self.words = nn.Embedding(len(symbols), width)
+        self.positions = nn.Embedding(config["max_position_embeddings"], width)
+        for name in ("mask", "cls", "eos", "kind"):  # word vectors of the special tokens, and token type 0
+            self.register_buffer(name, torch.zeros(width))
+        self.mask: Tensor
+        self.cls: Tensor
+        self.eos: Tensor
+        self.kind: Tensor
+        self.framed = False  # whether <cls> and <eos> frame the cell (V2)
+        self.register_buffer("median", torch.ones(len(symbols)))
+        self.register_buffer("log_median", torch.zeros(len(symbols)))
+        self.median: Tensor
+        self.log_median: Tensor
+        self.embed_norm = nn.LayerNorm(width, eps=eps)
+        self.stack = nn.ModuleList(
+            PostNormLayer(width, heads, config["intermediate_size"], eps=eps)
+            for _ in range(config["num_hidden_layers"])
+        )
+        self.transform = nn.Linear(width, width)
+        self.transform_norm = nn.LayerNorm(width, eps=eps)
+        self.bias = nn.Parameter(torch.zeros(len(symbols)))
+
+    def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
+        answered = self._answer(cells, targets, readout)  # [R, Q, d]
+        if readout == "shift":
+            still = replace(cells, levels=torch.full_like(cells.levels.detach(), cells.baseline))
+            return 1.0 - _cosine(answered, self._answer(still, targets, readout))
+        hidden: Tensor = self.transform_norm(torch.relu(self.transform(answered)))
+        if self.options.log_probability:
+            logits = F.log_softmax(torch.matmul(hidden, self.words.weight.transpose(0, 1)) + self.bias, dim=-1)
+            places = targets.reshape(1, -1, 1).expand(logits.shape[0], targets.shape[0], 1)
+            return torch.gather(logits, -1, places).squeeze(-1)
+        return cast(Tensor, (hidden * self.words(targets)).sum(-1) + self.bias[targets])
+
+    def _answer(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
+        """Query outputs ``[R, Q, d]``."""
+        ahead = self._ranks(cells)
+        source = self._embed(self.words(cells.sources).unsqueeze(1), ahead.source.unsqueeze(1))  # [R, 1, d]
+        context = self._embed(self.words(cells.context), ahead.context)  # [R, C, d]
+        hidden = cells.context_is_source | (cells.context_values <= 0).unsqueeze(0) | (ahead.hard >= self._longest())
+        tokens = [source, context]
+        first = 0
+        if self.framed:
+            count = (~hidden).sum(1, keepdim=True) + 1  # genes of the cell, [R, 1]
+            frame = self._fixed(self.cls, torch.zeros_like(count)), self._fixed(self.eos, count + 1)
+            tokens, first = [frame[0], source, context, frame[1]], 1
+        before = torch.zeros(cells.count, 1 + first, dtype=torch.bool, device=hidden.device)
+        unseen = torch.cat([before, hidden, before[:, :first]], dim=1).unsqueeze(1).unsqueeze(1)  # [R, 1, 1, L]
+        words = self.mask.expand(targets.shape[0], self.mask.shape[0]) if readout == "masked" else self.words(targets)
+        queries = self._embed(words, self._target_ranks(cells, targets, ahead))
+        own = torch.cat(
+            [
+                torch.zeros(cells.count, targets.shape[0], first, dtype=torch.bool, device=hidden.device),
+                cells.target_is_source(targets).unsqueeze(-1),
+                cells.target_in_context(targets).expand(cells.count, targets.shape[0], cells.context.shape[0]),
+                torch.zeros(cells.count, targets.shape[0], first, dtype=torch.bool, device=hidden.device),
+            ],
+            dim=2,
+        ).unsqueeze(1)  # [R, 1, Q, L]
+        layers = [cast(PostNormLayer, layer) for layer in self.stack]
+        pairs = [(layer, layer) for layer in layers]
+        return cast(Tensor, encode(pairs, torch.cat(tokens, dim=1), unseen, queries, own | unseen)[1])
+
+    def _longest(self) -> int:
+        """How many genes a cell can have."""
+        return self.positions.num_embeddings - (2 if self.framed else 0)
+
+    def _ranks(self, cells: VirtualCells) -> Ranks:
+        """Positions of the source ``[R]`` and the context ``[R, C]`` among the genes of their cell."""
+        present = (cells.context_values > 0).to(self.log_median.dtype)  # [C]
+        score = self._score(cells.context, cells.context_values)  # [C]
+        others = present * (1.0 - cells.context_is_source.to(present.dtype))  # [R, C]
+        ratio = cells.context_values / self.median[cells.context]
+        before = _before(ratio, cells.context, ratio, cells.context)  # [C, C]
+        hard = torch.matmul(others, before.transpose(0, 1))  # [R, C]
+        moving = torch.log(cells.levels) - self.log_median[cells.sources]  # [R]
+        lead = (moving.unsqueeze(1) - score) * (1.0 / self.options.temperature)  # [R, C]
+        return Ranks((torch.sigmoid(-lead) * others).sum(1), hard + torch.sigmoid(lead), hard, moving, others)
+
+    def _target_ranks(self, cells: VirtualCells, targets: Tensor, ranks: Ranks) -> Tensor:
+        """``[R, Q]``: the position a target has, or would have, in the cell."""
+        values = cells.plain_values(targets)
+        score = self._score(targets, values)  # [Q]
+        ratio, others = values / self.median[targets], cells.context_values / self.median[cells.context]
+        before = _before(ratio, targets, others, cells.context)
+        before = before * (1.0 - cells.target_in_context(targets).to(before.dtype))  # [Q, C]
+        hard = torch.matmul(ranks.others, before.transpose(0, 1))
+        lead = (ranks.moving.unsqueeze(1) - score) * (1.0 / self.options.temperature)
+        return torch.where(cells.target_is_source(targets), ranks.source.unsqueeze(1), hard + torch.sigmoid(lead))
+
+    def _score(self, genes: Tensor, values: Tensor) -> Tensor:
+        return torch.log(torch.clamp(values, min=1e-30)) - self.log_median[genes]
+
+    def _embed(self, words: Tensor, ranks: Tensor) -> Tensor:
+        """Word vectors ``[..., d]`` at soft positions ``[R, ...]``, interpolated between whole ones."""
+        ranks = torch.clamp(ranks, max=self._longest() - 1.0) + (1.0 if self.framed else 0.0)
+        below = torch.clamp(torch.floor(ranks.detach()), 0, self.positions.num_embeddings - 2)
+        table, at = self.positions.weight, below.long()
+        place = table[at] + (ranks - below).unsqueeze(-1) * (table[at + 1] - table[at])
+        return cast(Tensor, self.embed_norm(words + place + self.kind))
+
+    def _fixed(self, word: Tensor, places: Tensor) -> Tensor:
+        """A special token at whole places ``[R, 1]``: ``[R, 1, d]``."""
+        places = torch.clamp(places, max=self.positions.num_embeddings - 1)
+        return cast(Tensor, self.embed_norm(word + self.positions(places) + self.kind))
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Positions in the cells: soft of source and context, hard of the context without the source, and what the
+    targets' positions need: ln s of the source, and which context genes count."""
+
+    source: Tensor
+    context: Tensor
+    hard: Tensor
+    moving: Tensor
+    others: Tensor
+
+
+def _before(ratio: Tensor, genes: Tensor, others: Tensor, other_genes: Tensor) -> Tensor:
+    """``[A, B]``: 1 where other gene b ranks before gene a, by v / median; equal ones by token id.
+
+    Ratios and not their logarithms: a division gives the same bits wherever in a vector it is done.
+    """
+    mine, theirs = ratio.unsqueeze(1), others.unsqueeze(0)
+    tie = (theirs == mine) & (other_genes.unsqueeze(0) < genes.unsqueeze(1))
+    return ((theirs > mine) | tie).to(ratio.dtype)
+
+
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    lengths = (a * a).sum(-1) * (b * b).sum(-1)
+    return (a * b).sum(-1) * torch.exp(-0.5 * torch.log(lengths))
+
+
+def load(folder: Path, options: GeneformerOptions) -> Loaded:
+    """Read a Hugging Face folder with the token and median dictionaries in it.
+
+    Raises:
+        InputError: a file is missing or damaged, the dictionaries do not fit, or the weights are not Geneformer's.
+    """
+    if not options.temperature > 0:
+        message = f"temperature {options.temperature}: expected a number above 0"
+        raise InputError(message)
+    config_path = find_file(folder, ["config.json"])
+    facts = read_json(config_path)
+    if facts.get("hidden_act", "relu") != "relu" or facts.get("position_embedding_type", "absolute") != "absolute":
+        message = f"{config_path}: hidden_act {facts.get('hidden_act')!r}; expected relu and absolute positions"
+        raise InputError(message)
+    names = ("hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers", "max_position_embeddings")
+    config = {name: number(facts, name, config_path) for name in names}
+    tokens, tokens_path = _dictionary(folder, "token_dictionary", options)
+    medians, medians_path = _dictionary(folder, "gene_median_dictionary", options)
+    symbols, rows = _genes(tokens, medians, tokens_path, medians_path)
+    path = find_file(folder, ["model.safetensors", "pytorch_model.bin"])
+    weights = Weights(read_state(path), path, "Geneformer")
+    model = Geneformer(config, symbols, float(facts.get("layer_norm_eps", EPS)), options)
+    _fill(model, weights, tokens, rows)
+    with torch.no_grad():
+        model.median.copy_(torch.tensor([float(medians[gene]) for gene in symbols]))
+        model.log_median.copy_(torch.log(model.median))
+    files = (config_path, tokens_path, medians_path, path)
+    recorded = {
+        "family": "geneformer",
+        "version": "V2" if model.framed else "V1",
+        "options": asdict(options),
+        "files": {each.name: file_entry(each)["sha256"] for each in files},
+        "unused": weights.finish(),
+    }
+    return Loaded(model.eval(), Origin(_aliases(folder, symbols, options), provenance={"checkpoint": recorded}))
+
+
+def _genes(
+    tokens: Mapping[str, Any], medians: Mapping[str, Any], tokens_path: Path, medians_path: Path
+) -> tuple[list[str], list[int]]:
+    """Genes in the order of their token ids, and these ids."""
+    ids = list(tokens.values())
+    if sorted(ids) != list(range(len(ids))) or not {"<pad>", "<mask>"} <= set(tokens):
+        message = f"{tokens_path}: expected <pad>, <mask> and genes with token ids 0 to {len(ids) - 1}, each once"
+        raise InputError(message)
+    genes = sorted((name for name in tokens if name not in SPECIAL), key=lambda name: int(tokens[name]))
+    without = [gene for gene in genes if not float(medians.get(gene, 0.0)) > 0]
+    if without:
+        message = f"{medians_path}: {len(without)} genes of the token dictionary have no positive median: {without[:8]}"
+        raise InputError(message)
+    return genes, [int(tokens[gene]) for gene in genes]
+
+
+def _aliases(folder: Path, symbols: Iterable[str], options: GeneformerOptions) -> dict[str, str]:
+    """Gene symbols to the Ensembl ids Geneformer knows, where the folder has the dictionary."""
+    if not any(folder.glob("gene_name_id_dict*")):
+        return {}
+    names, _ = _dictionary(folder, "gene_name_id_dict", options)
+    known = set(symbols)
+    return {str(name): str(gene) for name, gene in names.items() if gene in known}
+
+
+def _dictionary(folder: Path, name: str, options: GeneformerOptions) -> tuple[dict[str, Any], Path]:
+    """A dictionary of the folder, as JSON, or as pickle where that is allowed."""
+    found = sorted(folder.glob(f"{name}*.json")) or sorted(folder.glob(f"{name}*.pkl"))
+    if len(found) > 1:
+        message = f"{folder}: {len(found)} files {name}*: {[path.name for path in found]}; keep the checkpoint's own"
+        raise InputError(message)
+    if found and found[0].suffix == ".json":
+        return read_json(found[0]), found[0]
+    pickles = sorted(folder.glob(f"{name}*.pkl"))
+    if not pickles:
+        message = f"{folder}: no {name}*.json in it; copy Geneformer's dictionaries into the checkpoint folder"
+        raise InputError(message)
+    path = pickles[0]
+    if not options.allow_pickle:
+        message = (
+            f"{path}: is a pickle, which can run code when it is read. Convert it once where you trust it: "
+            f"python -c \"import json, pickle; json.dump(pickle.load(open('{path.name}', 'rb')), "
+            f"open('{path.stem}.json', 'w'))\", or pass --set allow-pickle=true"
+        )
+        raise InputError(message)
+    try:
+        with path.open("rb") as file:
+            loaded = _PlainUnpickler(file).load()
+        return cast(dict[str, Any], json.loads(json.dumps(loaded, default=lambda each: each.item()))), path
+    except Exception as error:  # noqa: BLE001 - a damaged pickle raises anything
+        message = f"{path}: cannot be read as a pickled dictionary of plain data ({error})"
+        raise InputError(message) from error
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Knows nothing but plain data and NumPy numbers."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module.removesuffix(".multiarray"), name) in {
+            ("numpy._core", "scalar"),
+            ("numpy.core", "scalar"),
+            ("numpy", "dtype"),
+            ("collections", "OrderedDict"),
+        }:
+            return super().find_class(module, name)
+        message = f"it holds {module}.{name}, which is no plain data"
+        raise pickle.UnpicklingError(message)
+
+
+def _fill(model: Geneformer, weights: Weights, tokens: Mapping[str, Any], rows: list[int]) -> None:
+    width = model.shape.width
+    with torch.no_grad():
+        table = weights.take("bert.embeddings.word_embeddings.weight", (len(tokens), width))
+        model.words.weight.copy_(table[rows])
+        model.mask.copy_(table[tokens["<mask>"]])
+        model.framed = "<cls>" in tokens and "<eos>" in tokens
+        if model.framed:
+            model.cls.copy_(table[tokens["<cls>"]])
+            model.eos.copy_(table[tokens["<eos>"]])
+        model.kind.copy_(weights.take("bert.embeddings.token_type_embeddings.weight")[0])
+        model.bias.copy_(weights.take("cls.predictions.bias", (len(tokens),))[rows])
+        if "cls.predictions.decoder.weight" in weights and not torch.equal(
+            weights.take("cls.predictions.decoder.weight", (len(tokens), width)), table
+        ):
+            message = f"{weights.path}: cls.predictions.decoder.weight is not tied to the word embeddings"
+            raise InputError(message)
+    head = "cls.predictions.transform"
+    names = {"positions": "bert.embeddings.position_embeddings", "embed_norm": "bert.embeddings.LayerNorm"}
+    weights.fill(model, names | {"transform": f"{head}.dense", "transform_norm": f"{head}.LayerNorm"})
+    for index, layer in enumerate(model.stack):
+        at = f"bert.encoder.layer.{index}."
+        with torch.no_grad():
+            for kind, shape in (("weight", (width, width)), ("bias", (width,))):
+                parts = [weights.take(f"{at}attention.self.{n}.{kind}", shape) for n in ("query", "key", "value")]
+                getattr(cast(PostNormLayer, layer).qkv, kind).copy_(torch.cat(parts))
+        own = {"out": "attention.output.dense", "norm1": "attention.output.LayerNorm"}
+        own |= {"expand": "intermediate.dense", "shrink": "output.dense", "norm2": "output.LayerNorm"}
+        weights.fill(layer, {name: at + key for name, key in own.items()})
+    weights.ignore("bert.embeddings.position_ids", "a counter")
+    weights.ignore("cls.predictions.decoder.bias", "the same as cls.predictions.bias")
+    weights.ignore("bert.pooler.*", "the cell embedding of a classifier")

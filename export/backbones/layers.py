@@ -1,0 +1,64 @@
+"""The transformer layer that most scFMs share, and small parts of their heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+Activation = Callable[[Tensor], Tensor]
+
+
+class PostNormLayer(nn.Module):
+    """x = LN(x + out(attention(x))); x = LN(x + feedforward(x)) (Vaswani et al. 2017, arXiv 1706.03762).
+
+    The rows of `qkv` are the queries, the keys and the values; heads are contiguous blocks of width / heads.
+    """
+
+    def __init__(
+        self, width: int, heads: int, feedforward: int, activation: Activation = torch.relu, eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.activation = activation
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.expand = nn.Linear(width, feedforward)
+        self.shrink = nn.Linear(feedforward, width)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        width = x.shape[-1]
+        qkv = self.qkv(x)
+        parts = (qkv[..., :width], qkv[..., width : 2 * width], qkv[..., 2 * width :])
+        q, k, v = (split_heads(part, self.heads) for part in parts)
+        return q, k, v
+
+    def merge(self, x: Tensor, attended: Tensor) -> Tensor:
+        return self.feed(x, self.out(join_heads(attended)))
+
+    def feed(self, x: Tensor, attended: Tensor) -> Tensor:
+        """The rest of the layer after attention: ``[..., N, d]`` each."""
+        x = self.norm1(x + attended)
+        return cast(Tensor, self.norm2(x + self.shrink(self.activation(self.expand(x)))))
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """``[..., N, d]`` to ``[..., H, N, d/H]``."""
+    return x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads).transpose(-3, -2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """``[..., H, N, h]`` to ``[..., N, H*h]``."""
+    x = x.transpose(-3, -2)
+    return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
+
+
+def leaky_mlp(width_in: int, width: int, out: int = 1) -> nn.Sequential:
+    """Three linear layers with LeakyReLU(0.01) between: the expression decoder of scGPT and scBenchmark."""
+    return nn.Sequential(
+        nn.Linear(width_in, width), nn.LeakyReLU(), nn.Linear(width, width), nn.LeakyReLU(), nn.Linear(width, out)
+    )
