@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ugrn.runtime.errors import InputError
+from ugrn.runtime.errors import InputError, UgrnError
 
 from ..training.checkpoint import load_checkpoint, origin_of
 from . import geneformer, scbenchmark, scbert, scfoundation, scgpt
@@ -63,6 +63,8 @@ def load_backbone(family: str, folder: Path, settings: Iterable[str] = ()) -> Lo
     options = known.options(**_parse(family, known.options, settings))
     try:
         return known.load(folder, options)
+    except UgrnError:
+        raise
     except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, OSError) as error:
         message = f"{folder}: a file of it is not what a {family} checkpoint holds ({type(error).__name__}: {error})"
         raise InputError(message) from error

@@ -73,7 +73,7 @@ def test_score_writes_a_table_and_says_what_it_left_out(artifact: Path, pairs: P
         (["score", "{pairs}", "--artifact", "{artifact}", "-o", "e.csv", "--strict"], "did you mean"),
         (["score", "{pairs}", "--artifact", "{untrained}", "-o", "e.csv"], "ugrn train"),
         (["score", "{pairs}", "--nonsense"], "No such option"),
-        (["export", "scgpt", "nowhere", "-o", "out"], "mini"),
+        (["export", "unheard-of", "nowhere", "-o", "out"], "mini"),
         (["export", "mini", "nowhere", "-o", "out"], "ugrn pretrain"),
         (["train", "{artifact}", "--edges", "{pairs}"], "fewer than 20"),
         (["train", "{artifact}", "--edges", "nowhere.csv"], "no such file"),
