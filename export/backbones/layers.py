@@ -46,6 +46,13 @@ class PostNormLayer(nn.Module):
         return cast(Tensor, self.norm2(x + self.shrink(self.activation(self.expand(x)))))
 
 
+def stock_names(prefix: str) -> dict[str, str]:
+    """Parts of a `PostNormLayer` -> keys of torch's own encoder layer, for `Weights.fill`."""
+    own = {"qkv.weight": "self_attn.in_proj_weight", "qkv.bias": "self_attn.in_proj_bias", "out": "self_attn.out_proj"}
+    own |= {"expand": "linear1", "shrink": "linear2", "norm1": "norm1", "norm2": "norm2"}
+    return {name: prefix + key for name, key in own.items()}
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """``[..., N, d]`` to ``[..., H, N, d/H]``."""
     return x.reshape(*x.shape[:-1], heads, x.shape[-1] // heads).transpose(-3, -2)

@@ -23,7 +23,7 @@ from ugrn.runtime.errors import InputError
 
 from ..streams import predict_streams
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
-from .layers import PostNormLayer, leaky_mlp
+from .layers import PostNormLayer, leaky_mlp, stock_names
 from .scgpt import MASK_VALUE, MOST, NOT_IN_LOSS, SPECIAL, strip_module
 from .weights import Weights, find_file, number, read_json, read_state, read_vocabulary_ids
 
@@ -118,12 +118,7 @@ def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
     model = ScBenchmark(width, heads, number(args, "nlayers", args_path), [vocabulary[row] for row in rows])
     weights.fill(model, {name: name for name in ("value_encoder", "decoder", "gene2query")})
     for index, layer in enumerate(model.stack):
-        prefix = f"encoder.layers.{index}."
-        names = {"qkv.weight": "self_attn.in_proj_weight", "qkv.bias": "self_attn.in_proj_bias"}
-        names |= {"out": "self_attn.out_proj", "expand": "linear1", "shrink": "linear2"}
-        weights.fill(
-            layer, {name: prefix + key for name, key in (names | {"norm1": "norm1", "norm2": "norm2"}).items()}
-        )
+        weights.fill(layer, stock_names(f"encoder.layers.{index}."))
     cls_value = float(args.get("cls_value", 0.0)) if options.cls_value is None else options.cls_value
     with torch.no_grad():
         table = weights.take("embedding.weight", (len(vocabulary), EMBEDDING))

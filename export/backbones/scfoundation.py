@@ -27,7 +27,7 @@ from ugrn.runtime.errors import InputError
 from ..attention import attend_context
 from ..performer import PerformerLayer, fill_performer
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
-from .layers import PostNormLayer
+from .layers import PostNormLayer, stock_names
 from .weights import Weights, find_file, number, read_state
 
 GENE_LIST = "OS_scRNA_gene_index.19264.tsv"
@@ -250,10 +250,7 @@ def _fill(model: ScFoundation, weights: Weights, sizes: Sizes) -> None:
         places = weights.take("pos_emb.weight", (sizes.genes + 3, sizes.width))
         model.pos_emb.weight.copy_(places[:-1])  # the last is of padding
     for index, layer in enumerate(model.stack):
-        prefix = f"encoder.transformer_encoder.{index}."
-        own = {"qkv.weight": "self_attn.in_proj_weight", "qkv.bias": "self_attn.in_proj_bias"}
-        own |= {"out": "self_attn.out_proj", "expand": "linear1", "shrink": "linear2", "norm1": "norm1"}
-        weights.fill(layer, {name: prefix + key for name, key in (own | {"norm2": "norm2"}).items()})
+        weights.fill(layer, stock_names(f"encoder.transformer_encoder.{index}."))
     for index, decoder in enumerate(model.decoder):
         fill_performer(cast(PerformerLayer, decoder), weights, f"decoder.performer.net.layers.{index}.")
     weights.ignore("token_emb.emb_mask.*", "embedding of masked values, which probing does not use")

@@ -28,7 +28,7 @@ from ugrn.runtime.errors import InputError
 
 from ..streams import Layer, predict_streams
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
-from .layers import PostNormLayer, join_heads, leaky_mlp
+from .layers import PostNormLayer, join_heads, leaky_mlp, stock_names
 from .weights import Weights, find_file, number, read_json, read_state, read_vocabulary_ids
 
 SPECIAL = ("<pad>", "<cls>", "<eoc>")
@@ -333,9 +333,8 @@ def _fill(model: ScGPT, weights: Weights, parts: Parts, options: ScGPTOptions) -
         layouts = [name for name in QKV if prefix + name.format("weight") in weights]
         qkv = prefix + (layouts[0] if layouts else QKV[0])
         out = "self_attn._impl.out_proj" if layouts and "_impl" in layouts[0] else "self_attn.out_proj"
-        names = {"qkv.weight": qkv.format("weight"), "qkv.bias": qkv.format("bias"), "out": prefix + out}
-        names |= {"expand": prefix + "linear1", "shrink": prefix + "linear2"}
-        weights.fill(layer, names | {"norm1": prefix + "norm1", "norm2": prefix + "norm2"})
+        own = {"qkv.weight": qkv.format("weight"), "qkv.bias": qkv.format("bias"), "out": prefix + out}
+        weights.fill(layer, stock_names(prefix) | own)
     value = "decoder.bias_decoder" if parts.affine else "decoder"
     zero = "decoder.coeff_decoder" if parts.affine else "decoder"
     names = {"decoder": f"{value}.fc"}
