@@ -25,13 +25,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape, file_entry
+from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..streams import encode
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer
-from .weights import Weights, find_file, number, read_json, read_state
+from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state
 
 EPS = 1e-12
 SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
@@ -243,14 +243,8 @@ def load(folder: Path, options: GeneformerOptions) -> Loaded:
         model.median.copy_(torch.tensor([float(medians[gene]) for gene in symbols]))
         model.log_median.copy_(torch.log(model.median))
     files = (config_path, tokens_path, medians_path, path)
-    recorded = {
-        "family": "geneformer",
-        "version": "V2" if model.framed else "V1",
-        "options": asdict(options),
-        "files": {each.name: file_entry(each)["sha256"] for each in files},
-        "unused": weights.finish(),
-    }
-    return Loaded(model.eval(), Origin(_aliases(folder, symbols, options), provenance={"checkpoint": recorded}))
+    recorded = checkpoint_facts("geneformer", asdict(options), files, weights, version="V2" if model.framed else "V1")
+    return Loaded(model.eval(), Origin(_aliases(folder, symbols, options), provenance=recorded))
 
 
 def _genes(

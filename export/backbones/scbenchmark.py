@@ -18,14 +18,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape, file_entry
+from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..streams import predict_streams
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, leaky_mlp, stock_names
 from .scgpt import MASK_VALUE, MOST, NOT_IN_LOSS, SPECIAL, strip_module
-from .weights import Weights, find_file, number, read_json, read_state, read_vocabulary_ids
+from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
 
 EMBEDDING = 256  # width of the gene embeddings, whatever the model's width
 CARD = BackboneCard(
@@ -129,10 +129,7 @@ def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
         model.genes.copy_(table[rows])
         model.cls.copy_(table[vocabulary.index("<cls>")] + model.value_encoder(torch.tensor([cls_value])))
     weights.ignore("layer_norm.*", "held by the checkpoint, not used in its forward pass")
-    facts = {
-        "family": "scbenchmark",
-        "options": asdict(options) | {"cls_value": cls_value},
-        "files": {each.name: file_entry(each)["sha256"] for each in (args_path, vocabulary_path, path)},
-        "unused": weights.finish(),
-    }
-    return Loaded(model.eval(), Origin(provenance={"checkpoint": facts}))
+    facts = checkpoint_facts(
+        "scbenchmark", asdict(options) | {"cls_value": cls_value}, (args_path, vocabulary_path, path), weights
+    )
+    return Loaded(model.eval(), Origin(provenance=facts))

@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape, file_entry
+from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..performer import PerformerLayer, fill_performer
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
-from .weights import Weights, find_file, read_state
+from .weights import Weights, checkpoint_facts, find_file, read_state
 
 HEADS = 10
 BINS = 6  # 0 … 5; token 6 is the mask
@@ -134,13 +134,10 @@ def load(folder: Path, options: ScBERTOptions) -> Loaded:
         fill_performer(cast(PerformerLayer, layer), weights, f"performer.net.layers.{index}.")
     vectors = folder / "gene2vec_16906.npy"
     weights.ignore("performer.calls_since_last_redraw", "counter of training")
-    facts = {
-        "family": "scbert",
-        "options": asdict(options),
-        "files": {each.name: file_entry(each)["sha256"] for each in (path, order_path, vectors) if each.is_file()},
-        "unused": weights.finish(),
-    }
-    return Loaded(model.eval(), Origin(provenance={"checkpoint": facts}))
+    facts = checkpoint_facts(
+        "scbert", asdict(options), [each for each in (path, order_path, vectors) if each.is_file()], weights
+    )
+    return Loaded(model.eval(), Origin(provenance=facts))
 
 
 def _gene_order(folder: Path) -> tuple[list[str], Path]:

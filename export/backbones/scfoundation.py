@@ -21,14 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape, file_entry
+from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..attention import attend_context
 from ..performer import PerformerLayer, fill_performer
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, stock_names
-from .weights import Weights, find_file, number, read_state
+from .weights import Weights, checkpoint_facts, find_file, number, read_state
 
 GENE_LIST = "OS_scRNA_gene_index.19264.tsv"
 CARD = BackboneCard(
@@ -184,13 +184,8 @@ def load(folder: Path, options: ScFoundationOptions) -> Loaded:
     projection = "decoder.performer.net.layers.0.0.fn.fast_attention.projection_matrix"
     model = ScFoundation(sizes, weights.shape(projection)[0], symbols, (options.target_depth, options.total))
     _fill(model, weights, sizes)
-    facts = {
-        "family": "scfoundation",
-        "options": asdict(options),
-        "files": {each.name: file_entry(each)["sha256"] for each in (path, genes_path)},
-        "unused": weights.finish(),
-    }
-    return Loaded(model.eval(), Origin(provenance={"checkpoint": facts}))
+    facts = checkpoint_facts("scfoundation", asdict(options), (path, genes_path), weights)
+    return Loaded(model.eval(), Origin(provenance=facts))
 
 
 def _after_model(key: str) -> str:

@@ -23,13 +23,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape, file_entry
+from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..streams import Layer, predict_streams
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, join_heads, leaky_mlp, stock_names
-from .weights import Weights, find_file, number, read_json, read_state, read_vocabulary_ids
+from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
 
 SPECIAL = ("<pad>", "<cls>", "<eoc>")
 MOST = 512.0  # values are clamped above at it
@@ -249,14 +249,14 @@ def load(folder: Path, options: ScGPTOptions) -> Loaded:
     _batch(model, weights, options)
     for pattern, reason in UNUSED.items():
         weights.ignore(pattern, reason)
-    facts = {
-        "family": "scgpt",
-        "regime": "perturbation" if affine else "generative" if parts.generative else "masked",
-        "options": asdict(options) | {"cls_value": _cls_value(options, args, parts)},
-        "files": {each.name: file_entry(each)["sha256"] for each in (args_path, vocabulary_path, path)},
-        "unused": weights.finish(),
-    }
-    return Loaded(model.eval(), Origin(provenance={"checkpoint": facts}))
+    facts = checkpoint_facts(
+        "scgpt",
+        asdict(options) | {"cls_value": _cls_value(options, args, parts)},
+        (args_path, vocabulary_path, path),
+        weights,
+        regime="perturbation" if affine else "generative" if parts.generative else "masked",
+    )
+    return Loaded(model.eval(), Origin(provenance=facts))
 
 
 def strip_module(state: Mapping[str, Any]) -> dict[str, Any]:

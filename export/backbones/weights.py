@@ -17,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ugrn.runtime.artifact import file_entry
 from ugrn.runtime.errors import InputError
 
 SHOWN = 8
@@ -152,6 +153,20 @@ def read_state(path: Path) -> dict[str, Any]:
         message = f"{path}: holds a {type(loaded).__name__}, expected a state dict (names and tensors)"
         raise InputError(message)
     return loaded
+
+
+def checkpoint_facts(
+    family: str, options: Mapping[str, Any], files: Iterable[Path], weights: Weights, **more: str
+) -> dict[str, Any]:
+    """What the manifest records of a checkpoint that was read; see `Weights.finish` for what it raises."""
+    facts = {
+        "family": family,
+        **more,
+        "options": dict(options),
+        "files": {path.name: file_entry(path)["sha256"] for path in files},
+        "unused": weights.finish(),
+    }
+    return {"checkpoint": facts}
 
 
 def find_file(folder: Path, names: Iterable[str]) -> Path:
