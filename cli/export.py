@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from ugrn.runtime.errors import InputError
 
 from .extras import needs
-
-if TYPE_CHECKING:
-    from ugrn.export.backbones.base import Readout
 
 NAME = "export"
 HELP = """Export a frozen backbone into an artifact folder of ONNX graphs.
@@ -35,7 +32,7 @@ def command(
     checkpoint: Annotated[Path, typer.Argument(help="Folder with the pretrained weights.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],
     readout: Annotated[
-        str | None, typer.Option(help="mvc, gen, masked, token or shift; the family's default if left out.")
+        str | None, typer.Option(help="mvc, gen, masked, token, shift or rank; the family's default if left out.")
     ] = None,
     context_size: Annotated[
         int, typer.Option(help="Genes in the virtual cell's context, of those the checkpoint ranks.", min=0)
@@ -72,10 +69,8 @@ def command(
     genes = _context(context, context_size, loaded.context)
     wanted = ExportSettings(readout, tuple(genes), torchscript, overwrite, example_pairs, card)
     manifest = write_artifact(loaded.backbone, output, wanted, origin, lambda line: typer.echo(line, err=True))
-    if warning := card.readouts[cast("Readout", manifest.readout)]:
-        typer.echo(f"note: readout {manifest.readout!r}: {warning}", err=True)
-    if card.notice:
-        typer.echo(f"note: {card.notice}", err=True)
+    for note in (*manifest.provenance.get("cautions", ()), *([card.notice] if card.notice else ())):
+        typer.echo(f"note: {note}", err=True)
     typer.echo(
         f"artifact written: {output}; it needs a translator next: ugrn train {output} --edges EDGES.csv",
         err=True,

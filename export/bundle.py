@@ -74,6 +74,7 @@ def write_artifact(
     if settings.example_pairs is not None:
         read_pairs(settings.example_pairs)
     probe = Probe(backbone, cast(Readout, readout), card.baseline)
+    cautions = card.cautions(probe.readout)
     every_level = (*card.vvp_levels, *card.gdt_levels, card.baseline)
     with new_folder(folder, settings.overwrite) as part:
         for name, tangent in (("vvp", False), ("gdt", True)):
@@ -106,6 +107,7 @@ def write_artifact(
             provenance={
                 **origin.provenance,
                 **({"notice": card.notice} if card.notice else {}),
+                **({"cautions": cautions} if cautions else {}),
                 "exported_with": _versions(),
             },
         )

@@ -58,6 +58,8 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
         )
     if notice := provenance.get("notice"):
         parts.append(f"Note: {notice}.")
+    if cautions := provenance.get("cautions"):
+        parts.append("\n".join(f"- {caution}" for caution in cautions))
     if checkpoint := provenance.get("checkpoint"):
         options = ", ".join(f"{name} {value}" for name, value in checkpoint["options"].items())
         files = "\n".join(f"| {name} | {digest} |" for name, digest in checkpoint["files"].items())

@@ -25,7 +25,7 @@ from .translator import Translator, load_translator
 FORMAT = 1
 MANIFEST = "artifact.json"
 REQUIRED = frozenset({"vvp.onnx", "gdt.onnx", "genes.txt", "context.txt"})
-READOUTS = ("mvc", "gen", "masked", "token", "shift")
+READOUTS = ("mvc", "gen", "masked", "token", "shift", "rank")
 GRADIENTS = ("exact", "surrogate")
 OPTIONAL = frozenset(
     {"aliases.tsv", "translator.npz", "example_pairs.csv", "MODEL_CARD.md", "LICENSE", "vvp.ts", "gdt.ts"}
@@ -43,6 +43,7 @@ class BackboneShape:
         layers: number of layers.
         tokens: tokens of a virtual cell beside its context, where the backbone always reads a whole genome.
         features: random features of its attention, where that is linear in the tokens; else 0.
+        vocabulary: outputs it normalises over to read one target, where it does; else 0.
     """
 
     width: int
@@ -51,6 +52,7 @@ class BackboneShape:
     layers: int
     tokens: int = 0
     features: int = 0
+    vocabulary: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Manifest:
         format: version of the artifact format.
         backbone: name of the scFM.
         licence: SPDX expression of the weights' licence.
-        readout: where predictions are read (``mvc``, ``gen``, ``masked``, ``token``, ``shift``).
+        readout: where predictions are read (``mvc``, ``gen``, ``masked``, ``token``, ``shift``, ``rank``).
         gradient: ``exact`` or ``surrogate``.
         units: what a value of 1 means.
         scale: how cells become these units; see `ugrn.runtime.states`. Empty where it is not known.

@@ -146,6 +146,10 @@ class Prober:
         token = 8 * shape.width + 2 * shape.feedforward
         context = tokens * token + 2 * shape.heads * tokens * tokens
         query = 4 if self.artifact.manifest.readout == "mvc" else token + 2 * shape.heads * (tokens + 1)
+        query += 3 * shape.vocabulary
+        if self.artifact.manifest.readout == "rank":  # every position asks for every gene
+            context += tokens * (query + 3 * len(self.artifact.names.symbols))
+            query = 4 * tokens
         if shape.features:  # linear attention over a whole genome: the features of its keys and queries
             context += shape.tokens * (token + 6 * shape.heads * shape.features)
             query = token + 6 * shape.heads * shape.features

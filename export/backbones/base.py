@@ -15,7 +15,7 @@ from torch import Tensor
 from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
-Readout = Literal["mvc", "gen", "masked", "token", "shift"]
+Readout = Literal["mvc", "gen", "masked", "token", "shift", "rank"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class BackboneCard:
             not train it, and else "".
         notice: what the user must be told once of the licence or the data, if anything.
         range: smallest and largest value the model can be given, and `range_note` says why.
+        trained: smallest and largest value its training saw; values outside are possible, but `cautions` says so.
         gradient: ``exact``, or ``surrogate`` where the forward pass is not differentiable in the value.
     """
 
@@ -49,6 +50,17 @@ class BackboneCard:
     notice: str = ""
     range: tuple[float, float] = (-inf, inf)
     range_note: str = ""
+    trained: tuple[float, float] = (-inf, inf)
+
+    def cautions(self, readout: Readout) -> list[str]:
+        """What the user must know of this readout and these levels: one sentence each, often none."""
+        found = [f"readout {readout!r}: {self.readouts[readout]}"] if self.readouts[readout] else []
+        low, high = self.trained
+        strange = sorted({v for v in (self.baseline, *self.vvp_levels, *self.gdt_levels) if not low <= v <= high})
+        if strange:
+            values = ", ".join(f"{value:g}" for value in strange)
+            found.append(f"out of distribution: the values {values}; training saw {low:g} to {high:g} ({self.units})")
+        return found
 
 
 def with_levels(

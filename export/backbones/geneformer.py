@@ -9,7 +9,9 @@ Geneformer's own input; the gradient is a surrogate, and so marked. Ties rank by
 
 M_j is the logit of gene j at j's token: with its identity masked, as in training (``masked``), or shown
 (``token``); or how far the token's embedding moved from where the source has the baseline, 1 - cosine
-(``shift``: the authors' in-silico perturbation).
+(``shift``: the authors' in-silico perturbation); or minus the position it is expected at, every position's identity
+masked in turn and P(position | gene) taken from P(gene | position) with all positions of the cell as likely
+(``rank``; at position p the gene whose rank rounds to p is hidden).
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ CARD = BackboneCard(
         "masked": "",
         "token": "the identity of a token that shows it is hardly a prediction (self leak)",
         "shift": "a distance, not a prediction; it has no sign",
+        "rank": "",
     },
     gradient="surrogate",
     range=(1e-6, float("inf")),
@@ -81,7 +84,13 @@ class Geneformer(nn.Module):
         self.card = CARD
         self.options = options
         width, heads = config["hidden_size"], config["num_attention_heads"]
-        self.shape = BackboneShape(width, heads, config["intermediate_size"], config["num_hidden_layers"])
+        self.shape = BackboneShape(
+            width,
+            heads,
+            config["intermediate_size"],
+            config["num_hidden_layers"],
+            vocabulary=len(symbols) if options.log_probability else 0,
+        )
         self.words = nn.Embedding(len(symbols), width)
         self.positions = nn.Embedding(config["max_position_embeddings"], width)
         for name in ("mask", "cls", "eos", "kind"):  # word vectors of the special tokens, and token type 0
@@ -105,23 +114,51 @@ class Geneformer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(symbols)))
 
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
+        if readout == "rank":
+            return -self._expected_rank(cells, targets)
         answered = self._answer(cells, targets, readout)  # [R, Q, d]
         if readout == "shift":
             still = replace(cells, levels=torch.full_like(cells.levels.detach(), cells.baseline))
             return 1.0 - _cosine(answered, self._answer(still, targets, readout))
-        hidden: Tensor = self.transform_norm(torch.relu(self.transform(answered)))
         if self.options.log_probability:
-            logits = F.log_softmax(torch.matmul(hidden, self.words.weight.transpose(0, 1)) + self.bias, dim=-1)
-            places = targets.reshape(1, -1, 1).expand(logits.shape[0], targets.shape[0], 1)
-            return torch.gather(logits, -1, places).squeeze(-1)
+            places = targets.reshape(1, -1, 1).expand(cells.count, targets.shape[0], 1)
+            return torch.gather(self._log_probabilities(answered), -1, places).squeeze(-1)
+        hidden = self.transform_norm(torch.relu(self.transform(answered)))
         return cast(Tensor, (hidden * self.words(targets)).sum(-1) + self.bias[targets])
 
+    def _log_probabilities(self, answered: Tensor) -> Tensor:
+        """Outputs ``[R, N, d]`` to log-probabilities of all genes ``[R, N, V]``."""
+        hidden = self.transform_norm(torch.relu(self.transform(answered)))
+        return F.log_softmax(torch.matmul(hidden, self.words.weight.transpose(0, 1)) + self.bias, dim=-1)
+
     def _answer(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
-        """Query outputs ``[R, Q, d]``."""
+        """Outputs ``[R, Q, d]`` of queries that stand where the targets do, or would."""
         ahead = self._ranks(cells)
+        words = self.mask.expand(targets.shape[0], self.mask.shape[0]) if readout == "masked" else self.words(targets)
+        queries = self._embed(words, self._target_ranks(cells, targets, ahead))
+        in_context = cells.target_in_context(targets).expand(cells.count, targets.shape[0], cells.context.shape[0])
+        return self._ask(cells, ahead, queries, cells.target_is_source(targets), in_context)
+
+    def _expected_rank(self, cells: VirtualCells, targets: Tensor) -> Tensor:
+        """``[R, Q]``: the position a target is expected at, among those of the P = 1 + C genes a cell can have."""
+        ahead = self._ranks(cells)
+        places = torch.arange(1 + cells.context.shape[0], device=targets.device).unsqueeze(0)  # [1, P]
+        genes = (~self._absent(cells, ahead)).sum(1, keepdim=True) + 1  # of the cell, [R, 1]
+        shown = places.expand(cells.count, places.shape[1])
+        queries = self._embed(self.mask, shown.to(self.mask.dtype))
+        at_source = _whole(ahead.source).unsqueeze(1) == shown
+        at_context = _whole(ahead.context).unsqueeze(1) == shown.unsqueeze(2)
+        logs = self._log_probabilities(self._ask(cells, ahead, queries, at_source, at_context))  # [R, P, V]
+        logs = torch.gather(logs, -1, targets.expand(*shown.shape, targets.shape[0]))  # [R, P, Q]
+        logs = torch.masked_fill(logs, (places >= genes).unsqueeze(2), -1e30)
+        return (torch.softmax(logs, dim=1) * places.unsqueeze(2).to(self.mask.dtype)).sum(1)
+
+    def _ask(self, cells: VirtualCells, ahead: Ranks, queries: Tensor, is_source: Tensor, is_context: Tensor) -> Tensor:
+        """Outputs ``[R, N, d]`` of query tokens, which do not see the gene of their own place: bool ``[R, N]`` where
+        it is the source, bool ``[R, N, C]`` where it is a context gene."""
         source = self._embed(self.words(cells.sources).unsqueeze(1), ahead.source.unsqueeze(1))  # [R, 1, d]
         context = self._embed(self.words(cells.context), ahead.context)  # [R, C, d]
-        hidden = cells.context_is_source | (cells.context_values <= 0).unsqueeze(0) | (ahead.hard >= self._longest())
+        hidden = self._absent(cells, ahead)
         tokens = [source, context]
         first = 0
         if self.framed:
@@ -130,20 +167,15 @@ class Geneformer(nn.Module):
             tokens, first = [frame[0], source, context, frame[1]], 1
         before = torch.zeros(cells.count, 1 + first, dtype=torch.bool, device=hidden.device)
         unseen = torch.cat([before, hidden, before[:, :first]], dim=1).unsqueeze(1).unsqueeze(1)  # [R, 1, 1, L]
-        words = self.mask.expand(targets.shape[0], self.mask.shape[0]) if readout == "masked" else self.words(targets)
-        queries = self._embed(words, self._target_ranks(cells, targets, ahead))
-        own = torch.cat(
-            [
-                torch.zeros(cells.count, targets.shape[0], first, dtype=torch.bool, device=hidden.device),
-                cells.target_is_source(targets).unsqueeze(-1),
-                cells.target_in_context(targets).expand(cells.count, targets.shape[0], cells.context.shape[0]),
-                torch.zeros(cells.count, targets.shape[0], first, dtype=torch.bool, device=hidden.device),
-            ],
-            dim=2,
-        ).unsqueeze(1)  # [R, 1, Q, L]
+        frames = torch.zeros(cells.count, is_source.shape[1], first, dtype=torch.bool, device=hidden.device)
+        own = torch.cat([frames, is_source.unsqueeze(-1), is_context, frames], dim=2).unsqueeze(1)  # [R, 1, N, L]
         layers = [cast(PostNormLayer, layer) for layer in self.stack]
         pairs = [(layer, layer) for layer in layers]
         return cast(Tensor, encode(pairs, torch.cat(tokens, dim=1), unseen, queries, own | unseen)[1])
+
+    def _absent(self, cells: VirtualCells, ahead: Ranks) -> Tensor:
+        """Bool ``[R, C]``: context genes that are not in the cell."""
+        return cells.context_is_source | (cells.context_values <= 0).unsqueeze(0) | (ahead.hard >= self._longest())
 
     def _longest(self) -> int:
         """How many genes a cell can have."""
@@ -209,6 +241,11 @@ def _before(ratio: Tensor, genes: Tensor, others: Tensor, other_genes: Tensor) -
     mine, theirs = ratio.unsqueeze(1), others.unsqueeze(0)
     tie = (theirs == mine) & (other_genes.unsqueeze(0) < genes.unsqueeze(1))
     return ((theirs > mine) | tie).to(ratio.dtype)
+
+
+def _whole(ranks: Tensor) -> Tensor:
+    """Ranks rounded to whole positions, without a tangent."""
+    return torch.floor(ranks.detach() + 0.5).long()
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:

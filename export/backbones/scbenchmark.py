@@ -37,6 +37,7 @@ CARD = BackboneCard(
     vvp_levels=(math.log(2.0), 0.9, 1.4, 1.8, 2.2, 2.8, 3.4, 4.0),
     gdt_levels=(math.log(2.0), 0.9, math.log(3.0), 1.4, 1.8, 2.4, 3.0, 4.0),
     readouts={"masked": "", "mvc": "", "token": NOT_IN_LOSS.replace("scGPT", "scBenchmark")},
+    trained=(math.log(2.0), math.inf),
 )
 
 

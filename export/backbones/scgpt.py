@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -316,7 +317,8 @@ def _card(parts: Parts) -> BackboneCard:
         offered.setdefault("masked", NEVER_MASKED)
         offered["token"] = NOT_IN_LOSS
     scale = LOGNORM if parts.affine else BINS
-    return BackboneCard(name="scgpt", licence=LICENCE, readouts=offered, **cast(Any, scale))
+    trained = (0.0, inf) if parts.affine else (1.0 if parts.generative else 0.0, 50.0)
+    return BackboneCard(name="scgpt", licence=LICENCE, readouts=offered, trained=trained, **cast(Any, scale))
 
 
 def _cls_value(options: ScGPTOptions, args: Mapping[str, Any], parts: Parts) -> float:

@@ -136,25 +136,47 @@ class Bert:
                 total = total + 1
         return total
 
-    def answer(self, cells: dict[int, Tensor], source: int, target: int, baseline: float, masked: bool,
-               temperature: float) -> Tensor:  # fmt: skip
+    def tokens_of(self, cells: dict[int, Tensor], source: int, temperature: float) -> tuple[list[int], list[Tensor]]:
+        """The genes of a cell and its tokens, framed where the version frames them."""
         shift = 1 if self.framed else 0
         seen = [gene for gene, value in cells.items() if value.detach() > 0]
         x = [self.token(self.word(g), shift + self.ahead(g, cells[g], cells, source, temperature)) for g in seen]
         if self.framed:
             specials = self.s["bert.embeddings.word_embeddings.weight"][2:4]
             x = [self.token(specials[0], torch.tensor(0.0)), *x, self.token(specials[1], torch.tensor(len(seen) + 1.0))]
+        return seen, x
+
+    def answer(self, cells: dict[int, Tensor], source: int, target: int, baseline: float, masked: bool,
+               temperature: float) -> Tensor:  # fmt: skip
+        shift = 1 if self.framed else 0
+        seen, x = self.tokens_of(cells, source, temperature)
         value = cells.get(target, torch.tensor(baseline, dtype=torch.float64))
         place = shift + self.ahead(target, value, cells, source, temperature)
         word = self.s["bert.embeddings.word_embeddings.weight"][1] if masked else self.word(target)
-        tokens = torch.stack([*x, self.token(word, place)])
+        own = [shift + seen.index(target)] if target in seen else []
+        return self.ask(x, self.token(word, place), own)
+
+    def ask(self, x: list[Tensor], query: Tensor, own: list[int]) -> Tensor:
+        tokens = torch.stack([*x, query])
         hide = torch.zeros(len(tokens), len(tokens), dtype=torch.bool)
         hide[:-1, -1] = True
-        if target in seen:
-            hide[-1, shift + seen.index(target)] = True
+        hide[-1, own] = True
         for layer in self.layers:
             tokens = layer(tokens[None], src_mask=hide)[0]
         return tokens[-1]
+
+    def expected_rank(self, cells: dict[int, Tensor], source: int, target: int, temperature: float) -> Tensor:
+        """Mask every position in turn; where is the target most at home?"""
+        shift = 1 if self.framed else 0
+        seen, x = self.tokens_of(cells, source, temperature)
+        logs = []
+        for place in range(len(seen)):
+            ranks = [float(self.ahead(g, cells[g], cells, source, temperature).detach()) for g in seen]
+            own = [shift + n for n, rank in enumerate(ranks) if math.floor(rank + 0.5) == place]
+            masked = self.token(self.s["bert.embeddings.word_embeddings.weight"][1], torch.tensor(shift + float(place)))
+            logs.append(self.head(self.ask(x, masked, own), target, True))
+        odds = torch.stack(logs).exp()
+        return sum(place * share for place, share in enumerate(odds / odds.sum()))
 
     def head(self, out: Tensor, target: int, logs: bool) -> Tensor:
         hidden = F.relu(lin(self.s, out, "cls.predictions.transform.dense"))
@@ -165,7 +187,9 @@ class Bert:
 
 
 @pytest.mark.parametrize("version", ["V1", "V2"])
-@pytest.mark.parametrize(("readout", "logs"), [("masked", False), ("masked", True), ("token", False), ("shift", False)])
+@pytest.mark.parametrize(
+    ("readout", "logs"), [("masked", False), ("masked", True), ("token", False), ("shift", False), ("rank", False)]
+)
 def test_equals_the_reference(tmp_path: Path, version: str, readout: str, logs: bool) -> None:
     torch.manual_seed(9)
     compare(tmp_path, make(version), version, readout, logs)
@@ -189,6 +213,8 @@ def compare(tmp_path: Path, state: State, version: str, readout: str, logs: bool
 
     def reference(context: list[int], values: list[float], source: int, level: Tensor, target: int) -> Tensor:
         cells = cell(context, values, source, level)
+        if readout == "rank":
+            return -bert.expected_rank(cells, source, target, 0.5)
         out = bert.answer(cells, source, target, 1.0, readout == "masked", 0.5)
         if readout != "shift":
             return bert.head(out, target, logs)
