@@ -364,12 +364,13 @@ def _fill(model: Geneformer, weights: Weights, tokens: Mapping[str, Any], rows: 
             model.cls.copy_(table[tokens["<cls>"]])
             model.eos.copy_(table[tokens["<eos>"]])
         model.kind.copy_(weights.take("bert.embeddings.token_type_embeddings.weight")[0])
-        model.bias.copy_(weights.take("cls.predictions.bias", (len(tokens),))[rows])
-        if "cls.predictions.decoder.weight" in weights and not torch.equal(
-            weights.take("cls.predictions.decoder.weight", (len(tokens), width)), table
-        ):
-            message = f"{weights.path}: cls.predictions.decoder.weight is not tied to the word embeddings"
-            raise InputError(message)
+        bias = weights.take("cls.predictions.bias", (len(tokens),))
+        model.bias.copy_(bias[rows])
+        for kind, tied, to in (("weight", table, "the word embeddings"), ("bias", bias, "cls.predictions.bias")):
+            name = f"cls.predictions.decoder.{kind}"
+            if name in weights and not torch.equal(weights.take(name, tuple(tied.shape)), tied):
+                message = f"{weights.path}: {name} is not tied to {to}, as Geneformer's is"
+                raise InputError(message)
     head = "cls.predictions.transform"
     names = {"positions": "bert.embeddings.position_embeddings", "embed_norm": "bert.embeddings.LayerNorm"}
     weights.fill(model, names | {"transform": f"{head}.dense", "transform_norm": f"{head}.LayerNorm"})
@@ -383,5 +384,4 @@ def _fill(model: Geneformer, weights: Weights, tokens: Mapping[str, Any], rows: 
         own |= {"expand": "intermediate.dense", "shrink": "output.dense", "norm2": "output.LayerNorm"}
         weights.fill(layer, {name: at + key for name, key in own.items()})
     weights.ignore("bert.embeddings.position_ids", "a counter")
-    weights.ignore("cls.predictions.decoder.bias", "the same as cls.predictions.bias")
     weights.ignore("bert.pooler.*", "the cell embedding of a classifier")

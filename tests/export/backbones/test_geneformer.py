@@ -294,6 +294,15 @@ def test_pickled_dictionaries_need_leave(tmp_path: Path) -> None:
         load_backbone("geneformer", folder, ["allow-pickle=true"])
 
 
+@pytest.mark.parametrize("kind", ["weight", "bias"])
+def test_untied_decoder_is_refused(tmp_path: Path, kind: str) -> None:
+    state = make("V1")
+    state[f"cls.predictions.decoder.{kind}"] += 1
+    folder, _ = write(tmp_path, state, "V1")
+    with pytest.raises(InputError, match=f"decoder.{kind} is not tied"):
+        load_backbone("geneformer", folder)
+
+
 def test_gene_without_median_is_named(tmp_path: Path) -> None:
     folder, medians = write(tmp_path, make("V1"), "V1")
     del medians["ENSG00000000004"]

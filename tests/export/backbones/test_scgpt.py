@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from made import tame
 from torch import Tensor, nn
 
+from ugrn.export.backbones.base import with_levels
 from ugrn.export.backbones.families import load_backbone
 from ugrn.export.graph import Probe, random_inputs
 
@@ -279,6 +280,16 @@ CASES = [
 def test_equals_the_reference(tmp_path: Path, kind: str, layout: str, readout: str, settings: tuple[str, ...]) -> None:
     torch.manual_seed(len(kind) + len(layout))
     compare(tmp_path, make_state(kind, layout), kind, layout, readout, settings)
+
+
+def test_values_that_training_never_saw_are_named(tmp_path: Path) -> None:
+    """Released checkpoints saw non-zero genes only; fine-tunes saw zeros."""
+    for kind, readout, expected in (("human", "gen", ["out of distribution: the values 0, 60"]), ("blood", "mvc", [])):
+        card = load_backbone("scgpt", write(tmp_path / kind, make_state(kind))).backbone.card
+        levels = (0.0, 60.0) if kind == "human" else (0.0, 50.0)
+        found = with_levels(card, vvp_levels=levels).cautions(readout)  # type: ignore[arg-type]
+        assert [caution.split(";")[0] for caution in found] == expected
+    assert "never part of scGPT's loss" in card.cautions("token")[0]
 
 
 @pytest.mark.slow
