@@ -17,8 +17,8 @@ check: $(DEV)/ready
 	$(DEV)/bin/ruff format --check .
 	$(DEV)/bin/mypy $(PACKAGES)
 
-bench: $(DEV)/ready  ## how the bundled artifact does on real networks; needs ../shared/data
-	$(DEV)/bin/python bench/beeline.py
+bench: $(DEV)/ready  ## the bundled artifact on real networks, next to controls; needs ../shared/data, 40 minutes
+	$(DEV)/bin/ugrn benchmark ../shared/data -o benchmark-results
 
 clean:
 	rm -rf $(DEMO) $(DEV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -32,5 +32,5 @@ $(DEMO)/ready: $(SOURCES)
 $(DEV)/ready: $(SOURCES)
 	$(PYTHON) -m venv $(DEV)
 	rm -rf build *.egg-info
-	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check '.[cpu,export,text,test,bench]'
+	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check '.[cpu,benchmark,text,test,bench]'
 	touch $@

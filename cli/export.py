@@ -32,7 +32,7 @@ def command(
     checkpoint: Annotated[Path, typer.Argument(help="Folder with the pretrained weights.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],
     readout: Annotated[
-        str | None, typer.Option(help="mvc, gen, masked, token, shift or rank; the family's default if left out.")
+        str | None, typer.Option(help="mvc, gen, masked, token, shift, rank or attn; the family's default if left out.")
     ] = None,
     context_size: Annotated[
         int, typer.Option(help="Genes in the virtual cell's context, of those the checkpoint ranks.", min=0)
@@ -67,7 +67,7 @@ def command(
         origin = replace(origin, licence_text=licence_file.read_text(encoding="utf-8"))
     card = with_levels(loaded.backbone.card, baseline, _levels("vvp", vvp_levels), _levels("gdt", gdt_levels))
     genes = _context(context, context_size, loaded.context)
-    wanted = ExportSettings(readout, tuple(genes), torchscript, overwrite, example_pairs, card)
+    wanted = ExportSettings(readout, tuple(genes), torchscript, overwrite, example_pairs, card, loaded.embeddings)
     manifest = write_artifact(loaded.backbone, output, wanted, origin, lambda line: typer.echo(line, err=True))
     for note in (*manifest.provenance.get("cautions", ()), *([card.notice] if card.notice else ())):
         typer.echo(f"note: {note}", err=True)

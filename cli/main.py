@@ -11,7 +11,7 @@ import typer
 
 from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
 
-from . import doctor, export, info, pretrain, score, train
+from . import benchmark, doctor, export, info, pretrain, score, train
 
 app = typer.Typer(
     name="ugrn",
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for command in (score, info, doctor, export, train, pretrain):
+for command in (score, info, doctor, export, train, pretrain, benchmark):
     app.command(command.NAME, help=command.HELP)(command.command)
 
 
@@ -30,7 +30,9 @@ def run() -> None:
         app()
     except SystemExit as stop:
         if stop.code == 130:
-            typer.echo("ugrn: interrupted; score and pretrain go on where they stopped when run again", err=True)
+            typer.echo(
+                "ugrn: interrupted; score, pretrain and benchmark go on where they stopped when run again", err=True
+            )
         raise
     except (InputError, MissingExtraError, ProviderError) as error:
         _fail(str(error), 2)

@@ -32,6 +32,10 @@ def command(
             help="Parquet with columns gene and embedding; by default the genes' names are embedded (extra: text)."
         ),
     ] = None,
+    gene_sets: Annotated[
+        Path | None,
+        typer.Option(help="GMT file of gene sets, e.g. the Gene Ontology: joins the names in describing the genes."),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1)] = 11_000,
     width: Annotated[int, typer.Option(min=8)] = 192,
     layers: Annotated[int, typer.Option(min=1)] = 2,
@@ -74,6 +78,7 @@ def command(
         report,
         lambda text: typer.echo(text, err=True),
         licence=licence,
+        gene_sets=gene_sets,
     )
     typer.echo(
         f"backbone written: {output}; held-out R2 {facts['held_out']['r2_1']:.4f} from one visible gene; next: "

@@ -30,6 +30,9 @@ def command(
         str | None, typer.Option(help="Name of the network for the model card; the file's name if left out.")
     ] = None,
     negatives: Annotated[str, typer.Option(help="random, same-source or degree-aware.")] = "degree-aware",
+    embeddings: Annotated[
+        bool, typer.Option(help="Let the products of gene embeddings join the probes, where the artifact has them.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of split, negatives and weights.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: onnxruntime decides.")] = 0,
 ) -> None:
@@ -40,7 +43,7 @@ def command(
 
     check_folder(output or artifact, overwrite=output is None)
     scorer = load(artifact, threads=threads)
-    config = TranslatorConfig(negatives=negatives, seed=seed)  # type: ignore[arg-type]
+    config = TranslatorConfig(negatives=negatives, embeddings=embeddings, seed=seed)  # type: ignore[arg-type]
     fit = train_on_network(scorer, edges, config, Progress("pairs"))
     metrics = fit.metrics | {"network": network or edges.stem}
     used = metrics["edges"]
@@ -49,7 +52,7 @@ def command(
         typer.echo(f"{used['given'] - used['used']} of {used['given']} edges left out ({why})", err=True)
     add_translator(artifact, fit.translator, metrics, output)
     calibration = metrics["calibration"]
-    for name in ("vvp", "gdt", "ensemble"):
+    for name in (name for name in ("vvp", "gdt", "emb", "ensemble") if name in metrics):
         typer.echo(f"validation AUPRC {name:<9}{metrics[name]['validation_auprc']:.3f}   (chance 0.5)")
     typer.echo(
         f"calibration {calibration['kind']}: expected calibration error {calibration['before']['ece']:.3f} -> "

@@ -12,7 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from ugrn.runtime.artifact import FORMAT, MANIFEST, Manifest, file_entry, open_artifact
+import numpy as np
+from numpy.typing import NDArray
+
+from ugrn.runtime.artifact import EMBEDDINGS, FORMAT, MANIFEST, Manifest, file_entry, open_artifact
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.pair_files import read_pairs
 from ugrn.runtime.session import import_onnxruntime
@@ -36,6 +39,7 @@ class ExportSettings:
         overwrite: replace an existing folder.
         example_pairs: pair list to ship as the artifact's example.
         card: with other virtual values than the backbone's own card; None takes that.
+        embeddings: ``[V, E]`` of the genes, whose products a translator may read; none are written where None.
     """
 
     readout: str | None = None
@@ -44,6 +48,7 @@ class ExportSettings:
     overwrite: bool = False
     example_pairs: Path | None = None
     card: BackboneCard | None = None
+    embeddings: NDArray[Any] | None = None
 
 
 def write_artifact(
@@ -85,6 +90,8 @@ def write_artifact(
         report("comparing with float64 autograd")
         parity = check_parity(probe, part, (min(every_level), max(every_level)))
         write_gene_lists(part, backbone.symbols, settings.context, origin.aliases)
+        if settings.embeddings is not None:
+            np.save(part / EMBEDDINGS, settings.embeddings.astype(np.float16))
         if origin.licence_text:
             (part / "LICENSE").write_text(origin.licence_text, encoding="utf-8")
         if settings.example_pairs is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ugrn.runtime.artifact import Manifest
 
+PARTS = ("vvp", "gdt", "emb", "ensemble")
 LIMITS = """\
 - A probability is relative to the training network and to its prevalence (half of the pairs were edges). For a
   list with another share of edges, give that share with `--prior`.
@@ -87,7 +88,7 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         return "None yet: this artifact gives features but no probabilities. Run `ugrn train`."
     pairs, calibration = metrics["pairs"], metrics["calibration"]
     before, after = calibration["before"], calibration["after"]
-    rows = [f"| {name} | {metrics[name]['validation_auprc']:.3f} |" for name in ("vvp", "gdt", "ensemble")]
+    rows = [f"| {name} | {metrics[name]['validation_auprc']:.3f} |" for name in PARTS if name in metrics]
     return "\n".join(
         [
             f"Trained on {pairs['all_edges']} edges of {metrics.get('network', 'a network')} with "

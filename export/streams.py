@@ -19,7 +19,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from .attention import attend_context, attend_query
+from .attention import attend_context, attend_query, query_weights
 from .backbones.base import Readout, VirtualCells
 
 
@@ -66,7 +66,8 @@ def predict_streams(
 
     ``mvc`` reads the targets from ``<cls>`` and needs no queries. ``token`` reads a target at its own token,
     which carries its context value, the level where it is the source, and else the baseline. ``masked`` and
-    ``gen`` read it at a token without a value. `embed_source` is for models whose source token is embedded in
+    ``gen`` read it at a token without a value. ``attn`` is no prediction: it is the attention that the target's token
+    pays to the source's, the mean over layers and heads. `embed_source` is for models whose source token is embedded in
     a way of its own.
     """
     count = cells.count
@@ -83,9 +84,12 @@ def predict_streams(
         return model.decode_cell(out[:, 0], targets)
     values = _target_values(cells, targets)
     queries = _queries(model, cells, source, targets, readout)
+    paid: list[Tensor] = []
     _, answered = encode(
-        model.layers(readout), tokens, hidden, queries, _query_hidden(cells, targets, hidden, len(first) - 1)
+        model.layers(readout), tokens, hidden, queries, _query_hidden(cells, targets, hidden, len(first) - 1), paid
     )
+    if readout == "attn":
+        return torch.cat([weights[..., len(first) - 1].mean(1).unsqueeze(0) for weights in paid]).mean(0)
     return model.decode(cast(Tensor, answered), values)
 
 
@@ -95,6 +99,7 @@ def encode(
     context_hidden: Tensor | None = None,
     queries: Tensor | None = None,
     query_hidden: Tensor | None = None,
+    paid: list[Tensor] | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Run a backbone's layers over both streams.
 
@@ -104,6 +109,7 @@ def encode(
         context_hidden: bool ``[R, 1, 1, L]``; context tokens nobody in the context may see.
         queries: tokens ``[R, Q, d]``, or None where only the context is read.
         query_hidden: bool ``[R, 1, Q, L]``; context tokens a query may not see.
+        paid: receives every layer's `query_weights` ``[R, H, Q, L + 1]``.
 
     Returns:
         Output tokens of the context ``[R, L, d]`` and of the queries ``[R, Q, d]`` or None.
@@ -112,7 +118,10 @@ def encode(
         q, k, v = layer.project(context)
         if queries is not None:
             own_q, own_k, own_v = query_layer.project(queries)
-            queries = query_layer.merge(queries, attend_query(own_q, own_k, own_v, k, v, query_hidden))
+            weights = query_weights(own_q, own_k, k, query_hidden)
+            queries = query_layer.merge(queries, attend_query(weights, own_v, v))
+            if paid is not None:
+                paid.append(weights)
         context = layer.merge(context, attend_context(q, k, v, context_hidden))
     return context, queries
 
@@ -124,8 +133,9 @@ def _target_values(cells: VirtualCells, targets: Tensor) -> Tensor:
 
 
 def _queries(model: StreamBackbone, cells: VirtualCells, source: Tensor, targets: Tensor, readout: Readout) -> Tensor:
-    """Query tokens ``[R, Q, d]``; with ``token``, the source's own query is the source token."""
-    if readout != "token":
+    """Query tokens ``[R, Q, d]``; with ``token`` and ``attn``, the source's own query is the source
+    token."""
+    if readout not in ("token", "attn"):
         plain = model.embed_valueless(targets, readout)  # [Q, d]
         return plain.expand(cells.count, targets.shape[0], plain.shape[-1])
     plain = model.embed(targets, cells.plain_values(targets))

@@ -24,11 +24,21 @@ from .translator import Translator, load_translator
 
 FORMAT = 1
 MANIFEST = "artifact.json"
+EMBEDDINGS = "embeddings.npy"
 REQUIRED = frozenset({"vvp.onnx", "gdt.onnx", "genes.txt", "context.txt"})
-READOUTS = ("mvc", "gen", "masked", "token", "shift", "rank")
+READOUTS = ("mvc", "gen", "masked", "token", "shift", "rank", "attn")
 GRADIENTS = ("exact", "surrogate")
 OPTIONAL = frozenset(
-    {"aliases.tsv", "translator.npz", "example_pairs.csv", "MODEL_CARD.md", "LICENSE", "vvp.ts", "gdt.ts"}
+    {
+        "aliases.tsv",
+        EMBEDDINGS,
+        "translator.npz",
+        "example_pairs.csv",
+        "MODEL_CARD.md",
+        "LICENSE",
+        "vvp.ts",
+        "gdt.ts",
+    }
 )
 
 
@@ -63,7 +73,7 @@ class Manifest:
         format: version of the artifact format.
         backbone: name of the scFM.
         licence: SPDX expression of the weights' licence.
-        readout: where predictions are read (``mvc``, ``gen``, ``masked``, ``token``, ``shift``, ``rank``).
+        readout: where predictions are read (``mvc``, ``gen``, ``masked``, ``token``, ``shift``, ``rank``, ``attn``).
         gradient: ``exact`` or ``surrogate``.
         units: what a value of 1 means.
         scale: how cells become these units; see `ugrn.runtime.states`. Empty where it is not known.
@@ -109,6 +119,7 @@ class Artifact:
         context_values: float32 ``[C]`` their values; the baseline in the reference context.
         digest: sha256 of the manifest, which holds the hashes of all other files (and of another context's genes
             and values).
+        in_state: whether the virtual cell is another than the artifact's own.
     """
 
     folder: Path
@@ -117,12 +128,16 @@ class Artifact:
     context: NDArray[np.int64]
     context_values: NDArray[np.float32]
     digest: str
+    in_state: bool = False
 
     def with_context(self, context: NDArray[np.int64], values: NDArray[np.float32]) -> Artifact:
-        """The same artifact with another virtual cell: gene ids ``[C]`` and their values ``[C]``."""
+        """The same artifact with another virtual cell: gene ids ``[C]`` and their values ``[C]``.
+
+        Its translator reads the probes alone: the genes' embeddings are the same in every cell.
+        """
         values = np.ascontiguousarray(values, np.float32)
         digest = hashlib.sha256(self.digest.encode() + context.tobytes() + values.tobytes()).hexdigest()
-        return replace(self, context=context, context_values=values, digest=digest)
+        return replace(self, context=context, context_values=values, digest=digest, in_state=True)
 
     @property
     def example_pairs(self) -> Path:
@@ -135,6 +150,29 @@ class Artifact:
             message = f"{self.folder}: has no example pairs; give a pair list instead of --example"
             raise ArtifactError(message)
         return self.folder / "example_pairs.csv"
+
+    @cached_property
+    def embeddings(self) -> NDArray[np.float16] | None:
+        """The backbone's gene embeddings ``[V, E]``, or None where the artifact was exported without them.
+
+        Raises:
+            ArtifactError: the file is no such matrix.
+        """
+        if EMBEDDINGS not in self.manifest.files:
+            return None
+        path = self.folder / EMBEDDINGS
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            message = f"{path}: not a readable matrix ({error}); export the artifact again"
+            raise ArtifactError(message) from error
+        if values.ndim != 2 or len(values) != len(self.names.symbols) or values.dtype != np.float16:
+            message = (
+                f"{path}: {values.dtype} of shape {values.shape}; expected float16 with one row for each of "
+                f"{len(self.names.symbols)} genes; export the artifact again"
+            )
+            raise ArtifactError(message)
+        return np.asarray(values, np.float16)
 
     @cached_property
     def translator(self) -> Translator:
@@ -155,7 +193,15 @@ class Artifact:
         if fits != levels:
             message = f"{self.folder}: translator for {fits} features, probes with {levels} levels; train it again"
             raise ArtifactError(message)
-        return translator
+        if translator.product is not None:
+            width = 0 if self.embeddings is None else self.embeddings.shape[1]
+            if len(translator.product.weight) != width:
+                message = (
+                    f"{self.folder}: translator for embeddings of width {len(translator.product.weight)}, "
+                    f"embeddings of width {width}; train it again"
+                )
+                raise ArtifactError(message)
+        return replace(translator, product=None, shares=None) if self.in_state else translator
 
 
 def open_artifact(folder: Path | str) -> Artifact:

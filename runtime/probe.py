@@ -70,8 +70,8 @@ class Prober:
         self.probes = probes
         self.grid = level_grid(artifact, probes)
         graph = "gdt.onnx" if "gdt" in probes else "vvp.onnx"
-        self._session = GraphSession(artifact.folder / graph, settings)
-        self.provider = self._session.provider
+        self.session = GraphSession(artifact.folder / graph, settings)
+        self.provider = self.session.provider
 
     def features(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> Features:
         """Features of pairs given by gene ids ``[N]``; per probe float32 ``[N, number of levels]``.
@@ -97,7 +97,7 @@ class Prober:
         grid = self.grid.levels
         step = int(np.clip(self._budget() // (len(sources) * self._level_bytes(len(targets))), 1, len(grid)))
         parts = [
-            self._session.run(
+            self.session.run(
                 self.artifact.context,
                 self.artifact.context_values,
                 sources.astype(np.int64),

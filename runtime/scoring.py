@@ -24,9 +24,7 @@ from .probe import MOST_SOURCES, Features, Prober, plan_blocks
 from .run import FileRun, Report, write_rejects
 from .session import RuntimeSettings, import_onnxruntime
 from .states import CellState, in_state
-from .translator import PROBES
-
-SCORES = ["probability", "logit_vvp", "logit_gdt"]
+from .translator import EMB, PROBES
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,8 @@ class Scorer:
             features: add the probe features.
 
         Returns:
-            Columns source, target, probability, logit_vvp, logit_gdt (and features), in the given order.
+            Columns source, target, probability, logit_vvp, logit_gdt (logit_emb where the artifact's translator
+            reads gene embeddings, and features), in the given order.
             Pairs that cannot be scored are left out, with a warning that counts them by reason.
 
         Raises:
@@ -111,7 +110,7 @@ class Scorer:
         """
         resolved = self._usable(pairs)
         sources, targets = resolved.gene_ids(resolved.accepted_rows())
-        results = self._results(self.features_of_ids(sources, targets), prior, features)
+        results = self._results(self.features_of_ids(sources, targets), sources, targets, prior, features)
         return _frame(resolved, results, self._columns(features))
 
     def features(self, pairs: PairsLike, *, probes: tuple[str, ...] = PROBES) -> pl.DataFrame:
@@ -180,7 +179,9 @@ class Scorer:
         resolved.require(self.artifact.names, settings.strict)
         rejects = write_rejects(resolved, self.artifact.names, output)
         run = FileRun(resolved, output, self._fingerprint(resolved, settings))
-        run.finish_blocks(lambda s, t: self._results(prober.features(s, t), settings.prior, settings.features), report)
+        run.finish_blocks(
+            lambda s, t: self._results(prober.features(s, t), s, t, settings.prior, settings.features), report
+        )
         write_results(run.table(columns), output)
         summary = Summary(
             output=output,
@@ -216,13 +217,23 @@ class Scorer:
         return [f"{probe}_{k + 1}" for probe in probes for k in range(len(levels[probe]))]
 
     def _columns(self, features: bool) -> list[str]:
-        return SCORES + (self._feature_columns(PROBES) if features else [])
+        scores = ["probability", *(f"logit_{part}" for part in self.artifact.translator.parts)]
+        return scores + (self._feature_columns(PROBES) if features else [])
 
-    def _results(self, found: Features, prior: float | None, features: bool) -> NDArray[np.float32]:
+    def _results(
+        self,
+        found: Features,
+        sources: NDArray[np.integer[Any]],
+        targets: NDArray[np.integer[Any]],
+        prior: float | None,
+        features: bool,
+    ) -> NDArray[np.float32]:
         """Result columns ``[N, columns]`` of pairs with these features."""
         translator = self.artifact.translator
         logits = translator.logits(found)
-        scores = [translator.probabilities(logits, prior), *(logits[probe] for probe in PROBES)]
+        if translator.product is not None and self.artifact.embeddings is not None:
+            logits[EMB] = translator.product.of_pairs(self.artifact.embeddings, sources, targets)
+        scores = [translator.probabilities(logits, prior), *(logits[part] for part in translator.parts)]
         out = np.stack(scores, axis=1)
         return np.concatenate([out, _stack(found, PROBES)], axis=1) if features else out
 

@@ -1,13 +1,15 @@
 """The translator: probe features of a pair to the probability that the source regulates the target.
 
 One small MLP per probe, the mean of their logits (UGRN, arXiv 2605.08128, "Ensemble"), a calibration map, and
-an optional shift from the training prevalence to an expected edge density.
+an optional shift from the training prevalence to an expected edge density. As an option of the artifact, a third
+part joins the mean: a weighted inner product of the two genes' embeddings (the paper's Emb adds the two embeddings,
+which forgets the pair).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from zipfile import BadZipFile
@@ -20,6 +22,8 @@ from .errors import ArtifactError, InputError
 Array = NDArray[np.float32]
 CalibrationKind = Literal["none", "temperature", "platt", "isotonic"]
 PROBES = ("vvp", "gdt")
+EMB = "emb"
+CHUNK = 8192  # pairs whose embeddings are gathered at once
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,33 @@ class Mlp:
 
 
 @dataclass(frozen=True)
+class Product:
+    """A weighted inner product of two genes' embeddings x and y: logit = sum_e weight_e x_e y_e + bias.
+
+    Attributes:
+        weight: ``[E]``.
+        bias: ``[1]``.
+    """
+
+    weight: Array
+    bias: Array
+
+    def logits(self, products: Array) -> Array:
+        """Elementwise products ``[N, E]`` of embeddings to logits ``[N]``."""
+        out: Array = products @ self.weight + self.bias[0]
+        return out
+
+    def of_pairs(self, embeddings: NDArray[Any], sources: NDArray[Any], targets: NDArray[Any]) -> Array:
+        """The logits ``[N]`` of pairs given by rows of `embeddings` ``[V, E]``."""
+        out = np.empty(len(sources), np.float32)
+        for first in range(0, len(sources), CHUNK):
+            rows = slice(first, first + CHUNK)
+            left, right = (embeddings[ids[rows]].astype(np.float32) for ids in (sources, targets))
+            out[rows] = self.logits(left * right)
+        return out
+
+
+@dataclass(frozen=True)
 class Calibration:
     """A monotone map from logit to calibrated logit.
 
@@ -69,11 +100,26 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Translator:
-    """MLPs by probe name, calibration of their mean logit, and the share of edges they were trained on."""
+    """What turns features into probabilities.
+
+    Attributes:
+        mlps: by probe name.
+        calibration: of the mean logit.
+        prevalence: share of edges it was trained on.
+        product: of gene embeddings, where they join the probes.
+        shares: weight of each part in the mean, summing to one; the same for all where None.
+    """
 
     mlps: Mapping[str, Mlp]
     calibration: Calibration
     prevalence: float
+    product: Product | None = None
+    shares: Mapping[str, float] | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of what the mean is taken over."""
+        return (*self.mlps, *((EMB,) if self.product is not None else ()))
 
     def logits(self, features: Mapping[str, Array]) -> dict[str, Array]:
         """Uncalibrated logits ``[N]`` of every probe, from its features ``[N, F]``."""
@@ -83,18 +129,24 @@ class Translator:
         """Calibrated ensemble probabilities ``[N]``.
 
         Args:
-            logits: of every probe, ``[N]`` each.
+            logits: of every part, ``[N]`` each.
             prior: expected share of edges among the scored pairs; the training prevalence where None
                 (shift of the log odds, Saerens et al. 2002).
 
         Raises:
             InputError: `prior` does not lie between 0 and 1.
         """
-        score = self.calibration(np.mean([logits[probe] for probe in self.mlps], axis=0, dtype=np.float32))
+        score = self.calibration(self.mean(logits))
         self.check_prior(prior)
         if prior is not None:
             score = score + np.float32(_log_odds(prior) - _log_odds(self.prevalence))
         return sigmoid(score)
+
+    def mean(self, logits: Mapping[str, Array]) -> Array:
+        """The weighted mean ``[N]`` of the parts' logits."""
+        shares = self.shares or {part: 1.0 / len(self.parts) for part in self.parts}
+        stacked = np.stack([np.float32(shares[part]) * logits[part] for part in self.parts])
+        return np.asarray(stacked.sum(0), np.float32)
 
     @staticmethod
     def check_prior(prior: float | None) -> None:
@@ -134,6 +186,10 @@ def save_translator(translator: Translator, path: Path) -> None:
         arrays |= {f"{probe}.centre": mlp.centre, f"{probe}.scale": mlp.scale}
         for index, (weight, bias) in enumerate(zip(mlp.weights, mlp.biases, strict=True)):
             arrays |= {f"{probe}.weight{index}": weight, f"{probe}.bias{index}": bias}
+    if translator.shares is not None:
+        arrays["shares"] = np.array([translator.shares[part] for part in translator.parts], np.float32)
+    if translator.product is not None:
+        arrays |= {"emb.weight": translator.product.weight, "emb.bias": translator.product.bias}
     with path.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -150,6 +206,8 @@ def load_translator(path: Path) -> Translator:
             kind = str(arrays["calibration.kind"])
             calibration = Calibration(kind, arrays["calibration.x"], arrays["calibration.y"])  # type: ignore[arg-type]
             prevalence = float(arrays["prevalence"])
+            product = Product(arrays["emb.weight"], arrays["emb.bias"]) if "emb.weight" in arrays else None
+            shares = [float(share) for share in arrays["shares"]] if "shares" in arrays else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
         message = f"{path}: not a readable translator ({error}); run 'ugrn train' on the artifact again"
         raise ArtifactError(message) from error
@@ -159,7 +217,13 @@ def load_translator(path: Path) -> Translator:
             "none, temperature, platt, isotonic; run 'ugrn train' on the artifact again"
         )
         raise ArtifactError(message)
-    return Translator(mlps, calibration, prevalence)
+    translator = Translator(mlps, calibration, prevalence, product)
+    if shares is None:
+        return translator
+    if len(shares) != len(translator.parts):
+        message = f"{path}: {len(shares)} weights for {translator.parts}; run 'ugrn train' on the artifact again"
+        raise ArtifactError(message)
+    return replace(translator, shares=dict(zip(translator.parts, shares, strict=True)))
 
 
 def _read_mlp(arrays: Mapping[str, Array], probe: str) -> Mlp:

@@ -52,7 +52,7 @@ def test_the_wheel_scores_a_pair_list(lean: Path, tmp_path: Path) -> None:
     done = run(lean, "ugrn", "score", "pairs.csv", "-o", "edges.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "edges.csv").read_text().splitlines()
-    assert lines[0] == "source,target,probability,logit_vvp,logit_gdt"
+    assert lines[0] == "source,target,probability,logit_vvp,logit_gdt,logit_emb"
     assert [line.split(",")[0] for line in lines[1:]] == ["POU5F1", "GATA1"]
     assert all(0 < float(line.split(",")[2]) < 1 for line in lines[1:])
     assert run(lean, "ugrn", "doctor").returncode == 0

@@ -10,12 +10,16 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Literal, Protocol
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
-Readout = Literal["mvc", "gen", "masked", "token", "shift", "rank"]
+Readout = Literal["mvc", "gen", "masked", "token", "shift", "rank", "attn"]
+
+
+NO_PREDICTION = "attention is no prediction; it serves the benchmark's Attn"
 
 
 @dataclass(frozen=True)
@@ -183,8 +187,10 @@ class Loaded:
         backbone: in evaluation mode.
         origin: where it comes from.
         context: symbols fit for the reference context, best first, where the checkpoint ranks them.
+        embeddings: ``[V, E]`` of the genes, whose products the translator may read; None where there are none.
     """
 
     backbone: Backbone
     origin: Origin
     context: Sequence[str] = ()
+    embeddings: NDArray[Any] | None = None

@@ -32,7 +32,7 @@ class Family:
 
 def _load_mini(folder: Path, options: MiniOptions) -> Loaded:
     checkpoint = load_checkpoint(folder)
-    return Loaded(checkpoint.backbone, origin_of(checkpoint), checkpoint.context)
+    return Loaded(checkpoint.backbone, origin_of(checkpoint), checkpoint.context, checkpoint.embeddings)
 
 
 FAMILIES = {

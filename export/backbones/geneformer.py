@@ -281,7 +281,8 @@ def load(folder: Path, options: GeneformerOptions) -> Loaded:
         model.log_median.copy_(torch.log(model.median))
     files = (config_path, tokens_path, medians_path, path)
     recorded = checkpoint_facts("geneformer", asdict(options), files, weights, version="V2" if model.framed else "V1")
-    return Loaded(model.eval(), Origin(_aliases(folder, symbols, options), provenance=recorded))
+    origin = Origin(_aliases(folder, symbols, options), provenance=recorded)
+    return Loaded(model.eval(), origin, embeddings=model.words.weight.detach().numpy())
 
 
 def _genes(

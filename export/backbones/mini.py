@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ugrn.runtime.artifact import BackboneShape
 
 from ..streams import predict_streams
-from .base import BackboneCard, Readout, VirtualCells
+from .base import NO_PREDICTION, BackboneCard, Readout, VirtualCells
 from .layers import PostNormLayer
 
 CARD = BackboneCard(
@@ -35,6 +35,7 @@ CARD = BackboneCard(
         "mvc": "",
         "masked": "",
         "token": "pretraining predicts masked values, not those of tokens that carry one",
+        "attn": NO_PREDICTION,
     },
 )
 

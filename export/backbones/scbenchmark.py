@@ -22,7 +22,7 @@ from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..streams import predict_streams
-from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
+from .base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, leaky_mlp, stock_names
 from .scgpt import MASK_VALUE, MOST, NOT_IN_LOSS, SPECIAL, strip_module
 from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
@@ -36,7 +36,7 @@ CARD = BackboneCard(
     baseline=math.log(3.0),
     vvp_levels=(math.log(2.0), 0.9, 1.4, 1.8, 2.2, 2.8, 3.4, 4.0),
     gdt_levels=(math.log(2.0), 0.9, math.log(3.0), 1.4, 1.8, 2.4, 3.0, 4.0),
-    readouts={"masked": "", "mvc": "", "token": NOT_IN_LOSS.replace("scGPT", "scBenchmark")},
+    readouts={"masked": "", "mvc": "", "token": NOT_IN_LOSS.replace("scGPT", "scBenchmark"), "attn": NO_PREDICTION},
     trained=(math.log(2.0), math.inf),
 )
 
@@ -133,4 +133,4 @@ def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
     facts = checkpoint_facts(
         "scbenchmark", asdict(options) | {"cls_value": cls_value}, (args_path, vocabulary_path, path), weights
     )
-    return Loaded(model.eval(), Origin(provenance=facts))
+    return Loaded(model.eval(), Origin(provenance=facts), embeddings=model.genes.numpy())

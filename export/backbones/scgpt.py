@@ -28,7 +28,7 @@ from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..streams import Layer, predict_streams
-from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
+from .base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, join_heads, leaky_mlp, stock_names
 from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
 
@@ -257,7 +257,7 @@ def load(folder: Path, options: ScGPTOptions) -> Loaded:
         weights,
         regime="perturbation" if affine else "generative" if parts.generative else "masked",
     )
-    return Loaded(model.eval(), Origin(provenance=facts))
+    return Loaded(model.eval(), Origin(provenance=facts), embeddings=model.genes.numpy())
 
 
 def strip_module(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -316,6 +316,7 @@ def _card(parts: Parts) -> BackboneCard:
             offered["mvc"] = ""
         offered.setdefault("masked", NEVER_MASKED)
         offered["token"] = NOT_IN_LOSS
+    offered["attn"] = NO_PREDICTION
     scale = LOGNORM if parts.affine else BINS
     trained = (0.0, inf) if parts.affine else (1.0 if parts.generative else 0.0, 50.0)
     return BackboneCard(name="scgpt", licence=LICENCE, readouts=offered, trained=trained, **cast(Any, scale))

@@ -5,6 +5,7 @@ weights.safetensors   parameters and the finished gene table
 genes.txt             vocabulary, row = id
 aliases.tsv           other name, symbol
 context.txt           genes fit for a virtual cell's context, best first
+embeddings.npy        gene embeddings whose products a translator may read
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from ugrn.runtime.artifact import read_aliases, read_lines
+from ugrn.runtime.artifact import EMBEDDINGS, read_aliases, read_lines
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.formats import replace_with
 
@@ -36,12 +39,15 @@ class Checkpoint:
     aliases: dict[str, str]
     context: list[str]
     facts: dict[str, Any]
+    embeddings: NDArray[np.float16] | None = None
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Write the files of a checkpoint into an existing folder; ``pretrained.json`` last."""
     save_file(checkpoint.backbone.state_dict(), folder / "weights.safetensors")
     write_gene_lists(folder, checkpoint.backbone.symbols, checkpoint.context, checkpoint.aliases)
+    if checkpoint.embeddings is not None:
+        np.save(folder / EMBEDDINGS, checkpoint.embeddings)
     facts = {"size": asdict(checkpoint.backbone.config), **checkpoint.facts}
     text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
     replace_with(folder / FACTS, lambda part: part.write_text(text, encoding="utf-8"))
@@ -61,10 +67,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         backbone = MiniBackbone(size, symbols, FinishedGenes(len(symbols), size.width))
         backbone.load_state_dict(load_file(folder / "weights.safetensors"))
         context = read_lines(folder / "context.txt")
+        embeddings = np.load(folder / EMBEDDINGS, allow_pickle=False) if (folder / EMBEDDINGS).exists() else None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         message = f"{folder}: not a pretrained mini backbone ({error}); expected a folder written by 'ugrn pretrain'"
         raise InputError(message) from error
-    return Checkpoint(backbone.eval(), aliases, context, facts)
+    return Checkpoint(backbone.eval(), aliases, context, facts, embeddings)
 
 
 def origin_of(checkpoint: Checkpoint, licence_text: str = "") -> Origin:

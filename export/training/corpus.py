@@ -95,7 +95,13 @@ def spectral_embeddings(corpus: Corpus, rank: int, seed: int = 0) -> NDArray[np.
 
 
 def add_description_rows(
-    corpus: Corpus, embeddings: NDArray[np.float32], share: float, origin: str, rows: int = 4096, seed: int = 0
+    corpus: Corpus,
+    embeddings: NDArray[np.float32],
+    share: float,
+    origin: str,
+    licence: str = "public domain",
+    rows: int = 4096,
+    seed: int = 0,
 ) -> Corpus:
     """A corpus with one more source, whose rows are drawn from the embeddings of the genes' descriptions.
 
@@ -106,14 +112,14 @@ def add_description_rows(
 
     Args:
         share: of all rows drawn in training, strictly between 0 and 1.
-        origin: of the embeddings, for the model card.
+        origin, licence: of the embeddings, for the model card.
     """
     centred = embeddings - embeddings.mean(0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), SMALL)
     directions = np.random.default_rng([seed, len(corpus.cards)]).standard_normal((rows, centred.shape[1]), np.float32)
     scores = np.clip(directions @ centred.T, *CLIP).astype(np.float16)
     weight = share / (1.0 - share) * sum(card.weight for card in corpus.cards)
-    card = SourceCard("gene descriptions", origin, "public domain", "human", rows, len(centred), weight)
+    card = SourceCard("gene descriptions", origin, licence, "human", rows, len(centred), weight)
     return Corpus(
         np.concatenate([corpus.values, scores]),
         np.concatenate([corpus.source, np.full(rows, len(corpus.cards))]),

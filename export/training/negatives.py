@@ -27,15 +27,17 @@ def draw_negatives(
     regime: Regime,
     rng: np.random.Generator,
     known: Pairs | None = None,
+    sources: NDArray[np.int64] | None = None,
 ) -> Pairs:
     """Draw one negative per edge.
 
     Args:
         edges: ``[E, 2]`` ids of source and target.
-        genes: ``[G]`` candidate targets. Sources are those of the edges.
+        genes: ``[G]`` candidate targets.
         regime: how to draw.
         rng: random generator.
         known: further true edges ``[*, 2]`` that may not be drawn.
+        sources: candidate sources of the regime ``random``; those of the edges where None.
 
     Returns:
         Up to E distinct pairs ``[N, 2]``, none of them an edge or a self-pair; fewer than E where a
@@ -47,13 +49,14 @@ def draw_negatives(
     if regime not in REGIMES:
         message = f"negatives {regime!r} are not known; expected one of {', '.join(REGIMES)}"
         raise InputError(message)
-    span = int(max(edges.max(), genes.max(), 0 if known is None else known.max())) + 1
+    others = [each.max() for each in (known, sources) if each is not None and each.size]
+    span = int(max(edges.max(), genes.max(), *others)) + 1
     taken = {int(key) for key in _keys(edges if known is None else np.concatenate([edges, known]), span)}
     targets, share = genes, None
     if regime == "degree-aware":
         targets, degree = np.unique(edges[:, 1], return_counts=True)
         share = degree / degree.sum()
-    listed = np.unique(edges[:, 0])
+    listed = np.unique(edges[:, 0]) if sources is None else sources
     waiting = np.sort(edges[:, 0])
     drawn: list[int] = []
     for _ in range(ROUNDS):

@@ -17,11 +17,14 @@ from ugrn.runtime.formats import replace_with
 from ..backbones.mini import MiniConfig
 from .checkpoint import FACTS, Checkpoint, save_checkpoint
 from .corpus import Corpus, add_description_rows, build_corpus, spectral_embeddings
+from .gene_sets import gene_set_embeddings
 from .pretrain import Progress, pretrain
 from .sampling import PretrainConfig
 from .vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary, write_embeddings
 
 CONTEXT_RANKED = 256
+SETS_WEIGHT = 2.0  # of gene sets against names, in what description rows expect to move together
+PAIR_RANK = 64  # components of each kind that the translator may read products of
 NAME_EMBEDDINGS = "NCBI gene names, other names and synonyms, embedded with all-MiniLM-L6-v2"
 
 
@@ -64,11 +67,15 @@ def pretrain_to_folder(
     say: Callable[[str], None],
     every: int = 500,
     licence: str = "",
+    gene_sets: Path | None = None,
 ) -> dict[str, Any]:
     """Pretrain on expression files and write a checkpoint folder.
 
     A folder that holds an unfinished run is resumed. The embeddings are kept in it, so that a second run
     need not embed the names again.
+
+    Args:
+        gene_sets: GMT file of gene sets that describe the genes beside their names.
 
     Returns:
         What is recorded of the run (``pretrained.json``).
@@ -85,15 +92,29 @@ def pretrain_to_folder(
     corpus = build_corpus(expression, vocabulary, seed=config.seed)
     say(f"{len(corpus.cards)} sources, {len(corpus.values):,} rows, {len(vocabulary.symbols):,} genes")
     folder.mkdir(parents=True, exist_ok=True)
-    embeddings = _embeddings(gene_embeddings, vocabulary, folder, say)
-    both = np.concatenate([_unit(embeddings), _unit(spectral_embeddings(corpus, sizes.spectral, config.seed))], axis=1)
-    context = rank_context(corpus, vocabulary.symbols)
+    texts = _embeddings(gene_embeddings, vocabulary, folder, say)
+    blocks = {"names": texts - texts.mean(0)}
     described = NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name
+    if gene_sets is not None:
+        blocks["sets"] = gene_set_embeddings(gene_sets, vocabulary.names("human"))
+        described += f"; gene sets of {gene_sets.name}"
+    context = rank_context(corpus, vocabulary.symbols)
+    spectral = spectral_embeddings(corpus, sizes.spectral, config.seed)
     if config.description_share > 0:
-        corpus = add_description_rows(corpus, embeddings, config.description_share, described, seed=config.seed)
-    size = sizes.config(both.shape[1])
+        joined = [np.sqrt(SETS_WEIGHT if name == "sets" else 1.0) * _rows_of_one(blocks[name]) for name in blocks]
+        corpus = add_description_rows(
+            corpus,
+            np.concatenate(joined, axis=1),
+            config.description_share,
+            described,
+            "that of its parts" if gene_sets else "public domain",
+            seed=config.seed,
+        )
+    blocks["expression"] = spectral
+    tokens = np.concatenate([_unit(block) for block in blocks.values()], axis=1)
+    size = sizes.config(tokens.shape[1])
     state = folder / "resume.pt"
-    backbone, held_out = pretrain(corpus, vocabulary.symbols, both, size, config, state, report, every)
+    backbone, held_out = pretrain(corpus, vocabulary.symbols, tokens, size, config, state, report, every)
     facts = {
         "settings": asdict(config),
         "held_out": held_out,
@@ -102,7 +123,8 @@ def pretrain_to_folder(
         "spectral_components": sizes.spectral,
         "licence": licence,
     }
-    save_checkpoint(Checkpoint(backbone, vocabulary.aliases, context, facts), folder)
+    pairwise = np.concatenate([_rows_of_one(_leading(block, PAIR_RANK)) for block in blocks.values()], axis=1)
+    save_checkpoint(Checkpoint(backbone, vocabulary.aliases, context, facts, pairwise.astype(np.float16)), folder)
     state.unlink(missing_ok=True)
     return facts
 
@@ -120,6 +142,17 @@ def _unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     """Centred, with a standard deviation of one over all entries."""
     centred = embeddings - embeddings.mean(0)
     return np.asarray(centred / max(float(centred.std()), 1e-12), np.float32)
+
+
+def _rows_of_one(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Every row with length one, or zero."""
+    return np.asarray(block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12), np.float32)
+
+
+def _leading(block: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
+    """The leading principal components of an already centred block ``[V, E]``: ``[V, at most rank]``."""
+    _, vectors = np.linalg.eigh(block.T @ block)
+    return np.asarray(block @ vectors[:, ::-1][:, :rank], np.float32)
 
 
 def _embeddings(

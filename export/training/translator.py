@@ -1,4 +1,4 @@
-"""Fitting a translator: two MLPs by binary cross-entropy, then a calibration map.
+"""Fitting a translator: two MLPs by binary cross-entropy, perhaps a product of embeddings, then a calibration map.
 
 Edges are split by gene: validation pairs share no gene with training pairs, so early stopping and
 calibration are judged on genes never seen; the MLPs that are kept are fitted on all edges. Both classes
@@ -15,18 +15,20 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from torch import nn
 
 from ugrn.runtime import Scorer
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.pairs import PairsLike
-from ugrn.runtime.translator import Mlp, Translator
+from ugrn.runtime.translator import EMB, Mlp, Product, Translator
 
 from .calibration import choose_calibration
 from .negatives import Pairs, Regime, draw_negatives
 
 Array = NDArray[np.float32]
+STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse penalties the product is tried with
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class TranslatorConfig:
         validation_genes: share of the genes set aside for validation.
         rate, decay, batch: of AdamW.
         epochs: at most; training stops after `patience` epochs without a better validation loss.
+        embeddings: whether gene embeddings, where the artifact has them, join the probes.
         seed: of split, negatives, weights and batches.
     """
 
@@ -52,6 +55,7 @@ class TranslatorConfig:
     batch: int = 512
     epochs: int = 200
     patience: int = 20
+    embeddings: bool = True
     seed: int = 0
 
 
@@ -69,7 +73,7 @@ class LabelledPairs:
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled pairs and, per probe, their features ``[N, F]``."""
+    """Labelled pairs and, per part of the translator, their features ``[N, F]``; those of `EMB` are products."""
 
     pairs: LabelledPairs
     features: Mapping[str, Array]
@@ -100,20 +104,42 @@ def train_on_network(
     resolved = scorer.resolve(edges)
     rows = resolved.sorted_rows
     ids = np.stack(resolved.gene_ids(rows), axis=1).astype(np.int64)
-    train, valid = split_edges(ids, config)
-    rng = np.random.default_rng([config.seed, 1])
-    everything = labelled(ids, np.unique(ids), config.negatives, config.per_edge, rng)
-    listed = np.concatenate([part.pairs for part in (train, valid, everything)])
-    found = scorer.features_of_ids(listed[:, 0], listed[:, 1], report)
-    bounds = np.cumsum([len(train), len(valid)])
-    cut = {probe: np.split(values, bounds) for probe, values in found.items()}
-    parts = [
-        Examples(part, {probe: pieces[index] for probe, pieces in cut.items()})
-        for index, part in enumerate((train, valid, everything))
-    ]
-    fit = fit_translator(parts[0], parts[1], parts[2], config)
+    embeddings = scorer.artifact.embeddings if config.embeddings else None
+
+    def features(pairs: Pairs) -> dict[str, Array]:
+        found = scorer.features_of_ids(pairs[:, 0], pairs[:, 1], report)
+        if embeddings is not None:
+            left, right = (embeddings[pairs[:, side]].astype(np.float32) for side in (0, 1))
+            found[EMB] = left * right
+        return found
+
+    fit = fit_on_edges(ids, features, config)
     used = {"given": len(resolved.pairs), "used": len(rows), "rejected": resolved.counts()}
     return Fit(fit.translator, fit.metrics | {"edges": used})
+
+
+def fit_on_edges(edges: Pairs, features: Callable[[Pairs], Mapping[str, Array]], config: TranslatorConfig) -> Fit:
+    """Fit a translator on edges ``[E, 2]`` and drawn negatives.
+
+    Args:
+        edges: ids of source and target.
+        features: of pairs ``[N, 2]``, per part ``[N, F]``.
+        config: settings.
+
+    Raises:
+        InputError: too few edges for a split.
+    """
+    train, valid = split_edges(edges, config)
+    rng = np.random.default_rng([config.seed, 1])
+    everything = labelled(edges, np.unique(edges), config.negatives, config.per_edge, rng)
+    sides = (train, valid, everything)
+    found = features(np.concatenate([side.pairs for side in sides]))
+    bounds = np.cumsum([len(train), len(valid)])
+    cut = {part: np.split(values, bounds) for part, values in found.items()}
+    first, second, third = (
+        Examples(side, {part: cut[part][index] for part in cut}) for index, side in enumerate(sides)
+    )
+    return fit_translator(first, second, third, config)
 
 
 def split_edges(edges: Pairs, config: TranslatorConfig) -> tuple[LabelledPairs, LabelledPairs]:
@@ -164,11 +190,11 @@ def labelled(
 
 
 def fit_translator(train: Examples, valid: Examples, everything: Examples, config: TranslatorConfig) -> Fit:
-    """Fit one MLP per probe and calibrate their mean logit.
+    """Fit one MLP per probe, a product where there are embeddings, and calibrate their mean logit.
 
-    The number of epochs and the calibration are chosen on the validation pairs by MLPs that saw the training
-    pairs only, and all metrics are theirs. The MLPs that are kept are then fitted on all pairs for that
-    many epochs.
+    The number of epochs, the penalty, the weights of the mean and the calibration are chosen on the validation
+    pairs by parts that saw the training pairs only, and all metrics are theirs. The parts that are kept are then
+    fitted on all pairs for that many epochs, with that penalty.
 
     Args:
         train, valid: sides that share no gene, as from `split_edges`.
@@ -176,22 +202,65 @@ def fit_translator(train: Examples, valid: Examples, everything: Examples, confi
         config: settings.
     """
     mlps, logits, metrics = {}, {}, {}
+    product = None
     for probe, features in train.features.items():
+        if probe == EMB:
+            product, logits[EMB], metrics[EMB] = _fit_product(train, valid, everything)
+            continue
         mlp, epochs, loss = _stop_early(features, train.pairs, valid.features[probe], valid.pairs, config)
         logits[probe] = mlp.logits(valid.features[probe])
         metrics[probe] = {"validation_auprc": auprc(valid.pairs, logits[probe]), "validation_loss": loss}
         metrics[probe]["epochs"] = epochs
         mlps[probe] = next(islice(_epochs(everything.features[probe], everything.pairs, config), epochs - 1, None))
-    ensemble: Array = np.mean(np.stack(list(logits.values())), axis=0)
+    shares = _shares(logits, valid.pairs)
+    ensemble: Array = np.stack([np.float32(shares[part]) * logits[part] for part in logits]).sum(0)
     calibration, chosen = choose_calibration(ensemble, valid.pairs.labels, valid.pairs.weights, config.seed)
     metrics["ensemble"] = {"validation_auprc": auprc(valid.pairs, ensemble)}
     metrics["calibration"] = chosen
+    metrics["shares"] = shares
     counts = {
         f"{name}_{kind}": int((part.pairs.labels == label).sum())
         for name, part in (("train", train), ("validation", valid), ("all", everything))
         for kind, label in (("edges", 1), ("negatives", 0))
     }
-    return Fit(Translator(mlps, calibration, 0.5), {**metrics, "pairs": counts, "settings": asdict(config)})
+    translator = Translator(mlps, calibration, 0.5, product, shares)
+    return Fit(translator, {**metrics, "pairs": counts, "settings": asdict(config)})
+
+
+def _fit_product(train: Examples, valid: Examples, everything: Examples) -> tuple[Product, Array, dict[str, float]]:
+    """The product with the smallest validation loss, refitted on all pairs; its validation logits and metrics.
+
+    A ridge-penalised logistic regression on products scaled to a mean square of one, so that the penalty draws all
+    components towards the same weight on that scale, none at all.
+    """
+    tried = []
+    for strength in STRENGTHS:
+        logits = _logistic(train, strength).logits(valid.features[EMB])
+        tried.append((_cross_entropy(logits, valid.pairs), strength, logits))
+    loss, strength, logits = min(tried, key=lambda each: each[0])
+    metrics = {"validation_auprc": auprc(valid.pairs, logits), "validation_loss": loss, "strength": strength}
+    return _logistic(everything, strength), logits, metrics
+
+
+def _logistic(examples: Examples, strength: float) -> Product:
+    products = examples.features[EMB]
+    scale = np.sqrt(np.mean(np.square(products), axis=0) + 1e-12)
+    model = LogisticRegression(C=strength, max_iter=1000)
+    model.fit(products / scale, examples.pairs.labels, sample_weight=examples.pairs.weights)
+    return Product((model.coef_[0] / scale).astype(np.float32), model.intercept_.astype(np.float32))
+
+
+def _shares(logits: Mapping[str, Array], valid: LabelledPairs) -> dict[str, float]:
+    """Weights of the mean, summing to one: probes alike (the paper's Ensemble), the embeddings' against theirs by a
+    logistic regression on the validation pairs."""
+    probes = [part for part in logits if part != EMB]
+    if EMB not in logits or not probes:
+        return {part: 1.0 / len(logits) for part in logits}
+    both = np.stack([np.mean([logits[part] for part in probes], axis=0), logits[EMB]], axis=1)
+    model = LogisticRegression(C=1e6).fit(both, valid.labels, sample_weight=valid.weights)
+    of_probes, of_embeddings = np.maximum(model.coef_[0], 0.0) + 1e-6
+    share = float(of_embeddings / (of_probes + of_embeddings))
+    return {part: (1.0 - share) / len(probes) for part in probes} | {EMB: share}
 
 
 def auprc(pairs: LabelledPairs, scores: Array) -> float:

@@ -13,8 +13,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from ugrn.export.backbones.families import load_backbone
 from ugrn.export.backbones.mini import LearnedGenes, MiniBackbone, MiniConfig
 from ugrn.export.training.calibration import brier, calibration_error, choose_calibration
+from ugrn.export.training.checkpoint import load_checkpoint
 from ugrn.export.training.corpus import (
     add_description_rows,
     build_corpus,
@@ -256,6 +258,32 @@ def test_pretraining_learns_the_planted_structure_and_resumes(genes: Path, expre
     assert (tmp_path / "resumed" / "weights.safetensors").read_bytes() == weights
 
 
+def test_gene_sets_and_embeddings_reach_the_checkpoint(genes: Path, expression: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    sets = [rng.choice(SYMBOLS, 5, replace=False) for _ in range(12)]
+    gmt = tmp_path / "terms.gmt"
+    gmt.write_text("".join("\t".join([f"T{n}", "", *each]) + "\n" for n, each in enumerate(sets)))
+    table = tmp_path / "table.parquet"
+    write_embeddings(table, sorted(SYMBOLS), rng.normal(size=(40, 6)).astype(np.float32))
+    config = PretrainConfig(steps=4, tokens=64, panel=20, most_visible=4)
+    facts = pretrain_to_folder(
+        [expression], genes, tmp_path / "out", config, Sizes(16, 1, 2, spectral=4), table, 1,
+        lambda p: None, lambda s: None, gene_sets=gmt,
+    )  # fmt: skip
+    assert facts["gene_embeddings"] == "table.parquet; gene sets of terms.gmt"
+    found = load_checkpoint(tmp_path / "out").embeddings
+    assert found is not None
+    assert found.shape == (40, 6 + 11 + 4)  # names, sets, co-expression
+    assert load_backbone("mini", tmp_path / "out").embeddings is not None
+    listed = np.isin(sorted(SYMBOLS), np.concatenate(sets))
+    lengths = np.linalg.norm(found[:, 6:17].astype(float), axis=1)
+    np.testing.assert_allclose(lengths, listed, atol=2e-3)
+    together = found[:, 6:17].astype(float) @ found[:, 6:17].astype(float).T
+    place = {symbol: row for row, symbol in enumerate(sorted(SYMBOLS))}
+    inside = [together[place[a], place[b]] for each in sets for a in each for b in each if a != b]
+    assert np.mean(inside) > together.mean() + 0.2
+
+
 def test_resuming_with_other_settings_is_refused(genes: Path, expression: Path, tmp_path: Path) -> None:
     config = PretrainConfig(steps=4, tokens=64, panel=20, most_visible=4)
     run_pretraining(expression, genes, tmp_path / "out", config, every=2)
@@ -365,6 +393,35 @@ def test_numpy_translator_equals_the_trained_torch_one_and_learns() -> None:
         h = torch.tanh(h @ double(weight) + double(bias))
     expected = (h @ double(mlp.weights[-1]) + double(mlp.biases[-1]))[:, 0]
     np.testing.assert_allclose(mlp.logits(cut["vvp"][1]), expected, atol=1e-5)
+
+
+def test_products_of_embeddings_are_learned_and_weighed() -> None:
+    """Labels follow a planted weighting of the components; the probes' features are noise."""
+    rng = np.random.default_rng(5)
+    planted = np.array([2.0, 1.0, 0.0, 0.0, -1.0, 0.0], np.float32)
+
+    def examples(count: int) -> Examples:
+        products = (rng.normal(size=(count, 6)) * rng.normal(size=(count, 6))).astype(np.float32)
+        labels = (rng.random(count) < 1 / (1 + np.exp(-2 * products @ planted))).astype(np.float32)
+        pairs = LabelledPairs(np.zeros((count, 2), np.int64), labels, np.ones(count, np.float32))
+        return Examples(pairs, {"vvp": rng.normal(size=(count, 3)).astype(np.float32), "emb": products})
+
+    fit = fit_translator(examples(3000), examples(1500), examples(3000), TranslatorConfig(epochs=5))
+    product, shares = fit.translator.product, fit.translator.shares
+    assert product is not None
+    assert shares is not None
+    assert np.corrcoef(product.weight, planted)[0, 1] > 0.97
+    assert shares["emb"] > 0.9
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert fit.metrics["emb"]["validation_auprc"] > 0.8 > 0.6 > fit.metrics["vvp"]["validation_auprc"]
+    alone = fit_translator(
+        *(replace_features(e, "emb") for e in (examples(400), examples(200), examples(400))), TranslatorConfig()
+    )
+    assert alone.translator.shares == {"emb": 1.0}
+
+
+def replace_features(examples: Examples, part: str) -> Examples:
+    return Examples(examples.pairs, {part: examples.features[part]})
 
 
 def test_calibration_is_chosen_by_cross_validation_and_helps() -> None:

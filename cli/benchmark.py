@@ -1,0 +1,110 @@
+"""``ugrn benchmark``: how much of an artifact's score is pairwise knowledge."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ugrn.runtime.errors import InputError
+
+from .extras import needs
+from .progress import Progress
+
+NAME = "benchmark"
+HELP = """Test an artifact's method zero-shot on networks it was not trained on, next to controls that know no pairs.
+
+DATA_DIR holds edges.parquet, genes.parquet and perhaps expression/*.h5 (or a folder beeline with them), and may hold
+the folders genes, corpus and averages, from which further controls are made. Run the same command again to resume.
+
+Examples:
+
+    ugrn benchmark data -o results --quick
+
+    ugrn benchmark data --artifact my-artifact --train hESC/string -o results
+"""
+
+
+def command(
+    data: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder of networks, genes and expression.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for tables, plots and report.")],
+    artifact: Annotated[Path | None, typer.Option(help="Artifact folder; the bundled one if left out.")] = None,
+    train: Annotated[str, typer.Option(help="DATASET/NETWORK the translators learn on.")] = "hESC/string",
+    attention: Annotated[
+        Path | None,
+        typer.Option(help="The same backbone exported with --readout attn, for the column Attn.", exists=True),
+    ] = None,
+    gene_embeddings: Annotated[
+        Path | None,
+        typer.Option(help="Parquet with columns gene and embedding, for the text controls.", exists=True),
+    ] = None,
+    gene_sets: Annotated[
+        Path | None,
+        typer.Option(help="GMT file that informed the backbone, for the gene-set controls.", exists=True),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Panel 500, two draws of negatives, no slow methods: a few minutes.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(help="Draws of negatives.", min=1)] = 5,
+    threads: Annotated[int, typer.Option(help="CPU threads; 0: all.", min=0)] = 0,
+) -> None:
+    with needs("benchmark", "ugrn benchmark"):
+        from ugrn.export.benchmark.build import Sources, build_groups
+        from ugrn.export.benchmark.datasets import read_datasets
+        from ugrn.export.benchmark.evaluate import Protocol
+        from ugrn.export.benchmark.methods import Training
+        from ugrn.export.benchmark.run import Plan, check_readouts, claim, digest, run, training_network, versions
+        from ugrn.export.training.translator import TranslatorConfig
+    from ugrn.runtime import load
+
+    name, _, network = train.partition("/")
+    if not name or not network:
+        message = f"--train {train}: expected DATASET/NETWORK, e.g. hESC/string"
+        raise InputError(message)
+    found = read_datasets(data, smallest=quick)
+    panels = sorted({key[1] for each in found.values() for key in each.networks})
+    protocol = Protocol(min(seeds, 2), 50) if quick else Protocol(seeds)
+    scorer = load(artifact, threads=threads)
+    attending = None if attention is None else load(attention, threads=threads)
+    check_readouts(scorer, attending)
+    sources = Sources(
+        genes=data / "genes" if (data / "genes").is_dir() and not quick else None,
+        gene_embeddings=gene_embeddings,
+        gene_sets=gene_sets,
+        expression=() if quick else tuple(each for each in (data / "corpus", data / "averages") if each.is_dir()),
+        attention=attending,
+    )
+    config = TranslatorConfig()
+    settings = {"quick": quick, "translator": asdict(config), "versions": versions()}
+    settings["artifacts"] = [each.artifact.digest for each in (scorer, attending) if each is not None]
+    networks = data if (data / "edges.parquet").exists() else data / "beeline"
+    files = [networks / part for part in ("edges.parquet", "genes.parquet", "expression")]
+    files += [each for each in (sources.genes, gene_embeddings, gene_sets, *sources.expression) if each is not None]
+    plan = Plan((name, network), tuple(panels), protocol, digest(settings, files))
+    training = Training(found[name], training_network(found, plan), config)
+    claim(output, plan)
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    lines: dict[str, Progress] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        lines.setdefault(what, Progress("steps"))(done, total, what)
+
+    jobs = threads or os.cpu_count() or 1
+    groups = build_groups(scorer, training, sources, output, quick, jobs, say, progress)
+
+    if gene_sets is None and "gene sets" in str(scorer.artifact.manifest.provenance.get("gene_embeddings", "")):
+        say("note: gene sets informed this backbone; give them with --gene-sets to have them among the controls")
+    facts = {
+        "artifact": f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})",
+        "translators learn on": train,
+        "draws of negatives": protocol.seeds,
+        "bootstrap draws": protocol.draws,
+    }
+    results = run(plan, found, scorer, groups, output, facts, say, progress)
+    typer.echo(f"{output}: {len(results):,} results")

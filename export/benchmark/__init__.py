@@ -1,0 +1,1 @@
+"""The UGRN benchmark: how much of a score is pairwise knowledge."""

@@ -1,0 +1,194 @@
+"""Which methods a run compares: the paper's, the controls, the classical ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ugrn.runtime import Scorer
+from ugrn.runtime.formats import replace_with
+from ugrn.runtime.translator import EMB, PROBES
+
+from ..training.corpus import build_corpus, spectral_embeddings
+from ..training.gene_sets import gene_set_embeddings
+from ..training.vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary
+from . import classical, controls
+from .datasets import DataSet
+from .features import (
+    EmbeddingFeatures,
+    GeneOnly,
+    Joined,
+    Knockout,
+    PairFeatures,
+    ProbeFeatures,
+    ShuffledTargets,
+    known_ids,
+    predictions,
+)
+from .methods import Group, Kind, Training, classical_group, direct, translated
+
+Array = NDArray[np.float32]
+RANK = 128
+QUICK_CLASSICAL = ("Pearson", "Spearman")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the controls are made of; a control whose source is not given is left out.
+
+    Attributes:
+        genes: folder of gene tables, for the genes' names.
+        gene_embeddings: Parquet of embeddings, instead of embedding the names.
+        gene_sets: GMT file that the backbone was informed by.
+        expression: the pretraining's expression files or folders.
+        attention: an artifact of the same backbone exported with the readout ``attn``.
+    """
+
+    genes: Path | None = None
+    gene_embeddings: Path | None = None
+    gene_sets: Path | None = None
+    expression: tuple[Path, ...] = ()
+    attention: Scorer | None = None
+
+
+def build_groups(
+    scorer: Scorer,
+    training: Training,
+    sources: Sources,
+    folder: Path,
+    quick: bool,
+    jobs: int,
+    say: Callable[[str], None],
+    progress: Callable[[str, int, int], None],
+) -> list[Group]:
+    """All groups of methods that the given sources allow; what they keep goes to `folder`."""
+    groups = [
+        *_paper(scorer, training, sources, progress),
+        *_controls(scorer, training, sources, folder, say, progress),
+    ]
+    names = QUICK_CLASSICAL if quick else tuple(classical.METHODS)
+    return groups + [classical_group(name, jobs, training.config.seed) for name in names]
+
+
+def _paper(
+    scorer: Scorer, training: Training, sources: Sources, progress: Callable[[str, int, int], None]
+) -> list[Group]:
+    """The paper's columns, and where the artifact has gene embeddings, their products."""
+    names, table = scorer.artifact.names, scorer.artifact.embeddings
+    probes = ProbeFeatures(scorer, lambda what, done, total: progress(f"probing {what}", done, total))
+    features: PairFeatures = probes
+    columns = {"vvp": "VVP", "gdt": "GDT"}
+    ensembles: dict[str, tuple[str, ...]] = {"Ensemble": PROBES}
+    groups = []
+    if table is not None:
+        products = EmbeddingFeatures(table, names, EMB, np.multiply)
+        ensembles["Ensemble + tokens"] = (*PROBES, EMB)
+        features = Joined((probes, products))
+        sums = EmbeddingFeatures(table, names, "sum", np.add)
+        groups.append(translated("Emb", "paper", sums, names, training, {"sum": "Emb (T)"}, {}))
+        groups.append(translated("Tokens", "control", products, names, training, {EMB: "Tokens"}, {}))
+    knockout = Knockout(scorer.artifact, scorer.settings)
+    learned = Knockout(scorer.artifact, scorer.settings, virtual=training.data.expression is None)
+    groups += [
+        translated("probes", "paper", features, names, training, columns, ensembles),
+        direct("Pert", "paper", lambda data: None if data.expression is None else np.abs(knockout.dense(data))),
+        translated("Pert T", "paper", learned, names, training, {"pert": "Pert (T)"}, {}),
+    ]
+    for control, each in (("gene-only translator", GeneOnly(probes)), ("shuffled targets", ShuffledTargets(probes))):
+        groups.append(translated(control, "control", each, names, training, {}, {control: PROBES}))
+    if sources.attention is not None:
+        attention = sources.attention
+        groups.append(direct("Attn", "paper", lambda data: _attention(attention, data)))
+    return groups
+
+
+def _attention(scorer: Scorer, data: DataSet) -> Array:
+    """Attention of every target to every source ``[S, G]``, the source at the baseline."""
+    ids = known_ids(scorer.artifact.names, data)
+    rows, columns = np.flatnonzero(ids[data.sources] >= 0), np.flatnonzero(ids >= 0)
+    levels = np.full((len(rows), 1), scorer.artifact.manifest.baseline, np.float32)
+    found = predictions(scorer.artifact, scorer.settings, ids[data.sources[rows]], levels, ids[columns])
+    out = np.full((len(data.sources), len(ids)), np.nan, np.float32)
+    out[np.ix_(rows, columns)] = found[:, 0]
+    return out
+
+
+def _controls(
+    scorer: Scorer,
+    training: Training,
+    sources: Sources,
+    folder: Path,
+    say: Callable[[str], None],
+    progress: Callable[[str, int, int], None],
+) -> list[Group]:
+    names = scorer.artifact.names
+    (folder / "random").mkdir(parents=True, exist_ok=True)
+    twin = Scorer(controls.random_weights(scorer.artifact, folder / "random", seed=1), scorer.settings)
+    every = {"random weights": PROBES}
+    groups = [
+        translated(
+            "random weights",
+            "control",
+            ProbeFeatures(twin, lambda what, done, total: progress(f"probing {what}, random weights", done, total)),
+            names,
+            training,
+            {},
+            every,
+        ),
+        direct("symbol n-grams", "control", controls.symbol_ngrams),
+        direct(
+            "training degree",
+            "control",
+            lambda data: controls.training_degree(training.data, training.network, data, names),
+        ),
+    ]
+    vocabulary = None if sources.genes is None else read_vocabulary(sources.genes)
+    tables: dict[str, Array] = {}
+    if sources.gene_embeddings is not None:
+        tables["text"] = read_embeddings(sources.gene_embeddings, names.symbols)
+    elif vocabulary is not None:
+        tables["text"] = _embedded(vocabulary, scorer, folder, say)
+    if sources.gene_sets is not None:
+        tables["gene sets"] = gene_set_embeddings(sources.gene_sets, names, RANK)
+    if vocabulary is not None and sources.expression:
+        say("co-expression of the pretraining data")
+        vocabulary = replace(vocabulary, symbols=names.symbols)
+        tables["co-expression"] = spectral_embeddings(build_corpus(sources.expression, vocabulary), RANK)
+    for name, table in tables.items():
+        groups += _table_controls(name, table, scorer, training)
+    return groups
+
+
+def _table_controls(name: str, table: Array, scorer: Scorer, training: Training) -> Sequence[Group]:
+    """The cosine of a table's rows, and a translator on their leading components' products."""
+    names = scorer.artifact.names
+    centred = table - table.mean(0)
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    leading = centred @ vectors[:, ::-1][:, :RANK]
+    leading /= np.maximum(np.linalg.norm(leading, axis=1, keepdims=True), 1e-12)
+    products = EmbeddingFeatures(leading, names, EMB, np.multiply)
+    kind: Kind = "control"
+    return (
+        direct(f"{name} cosine", kind, lambda data: controls.cosine(table, names, data)),
+        translated(f"{name} translator", kind, products, names, training, {EMB: f"{name} translator"}, {}),
+    )
+
+
+def _embedded(vocabulary: Vocabulary, scorer: Scorer, folder: Path, say: Callable[[str], None]) -> Array:
+    """Embeddings of the genes' descriptions ``[V, E]``, kept in the run's folder."""
+    kept = folder / "text.npy"
+    if not kept.exists():
+        say("embedding the genes' names (minutes on a small machine, once)")
+        described = dict(zip(vocabulary.symbols, vocabulary.descriptions, strict=True))
+        embedded = embed_descriptions([described.get(symbol, symbol) for symbol in scorer.artifact.names.symbols])
+
+        def write(part: Path) -> None:
+            with part.open("wb") as file:  # np.save would add a suffix to a name
+                np.save(file, embedded)
+
+        replace_with(kept, write)
+    return np.asarray(np.load(kept, allow_pickle=False), np.float32)
