@@ -43,7 +43,7 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "baseline of text": (lambda d: d.update(baseline="abc"), "incomplete"),
     "endless format": (lambda d: d.update(format=float("inf")), "format"),
     "level that is no number": (lambda d: d.update(gdt_levels=[float("nan")] * 8), "finite"),
-    "unknown readout": (lambda d: d.update(readout="attn"), "attn"),
+    "unknown readout": (lambda d: d.update(readout="aura"), "aura"),
     "no width": (lambda d: d["shape"].update(width=0), "positive"),
     "path outside": (lambda d: d["files"].update({"../evil.onnx": {}}), "not known"),
     "unknown file": (lambda d: d["files"].update({"run.py": {}}), "run.py"),

@@ -91,7 +91,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, new_backbone: C
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (ExportSettings(readout="attn"), "mvc"),
+        (ExportSettings(readout="aura"), "mvc"),
         (ExportSettings(context=("GENE1", "NOPE")), "NOPE"),
     ],
 )

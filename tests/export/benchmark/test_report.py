@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
-from ugrn.export.benchmark import report, tables
+from ugrn.export.benchmark import report, verdicts
 from ugrn.runtime.errors import InputError
 
 VOID = {"meta", "img", "input", "br"}
@@ -93,7 +93,7 @@ def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
 def test_it_says_what_the_markdown_says(tmp_path: Path) -> None:
     _, reader = written(tmp_path, results())
     shown = [data for _, data in reader.text]
-    assert tables.verdict(results()) in shown
+    assert verdicts.verdict(results()) in shown
     dense = re.sub(r"\s", "", "".join(shown))
     for section in tables.sections(results()):
         assert section.title in shown
