@@ -95,7 +95,7 @@ def test_it_says_what_the_markdown_says(tmp_path: Path) -> None:
     shown = [data for _, data in reader.text]
     assert verdicts.verdict(results()) in shown
     dense = re.sub(r"\s", "", "".join(shown))
-    for section in tables.sections(results()):
+    for section in verdicts.sections(results()):
         assert section.title in shown
         assert section.note in shown
         for line in section.body.splitlines()[2:]:
