@@ -26,8 +26,9 @@ from .features import (
     PairFeatures,
     ProbeFeatures,
     ShuffledTargets,
-    known_ids,
+    known_block,
     predictions,
+    spread,
 )
 from .methods import Group, Kind, Training, classical_group, direct, translated
 
@@ -108,13 +109,10 @@ def _paper(
 
 def _attention(scorer: Scorer, data: DataSet) -> Array:
     """Attention of every target to every source ``[S, G]``, the source at the baseline."""
-    ids = known_ids(scorer.artifact.names, data)
-    rows, columns = np.flatnonzero(ids[data.sources] >= 0), np.flatnonzero(ids >= 0)
+    ids, rows, columns = known_block(scorer.artifact.names, data)
     levels = np.full((len(rows), 1), scorer.artifact.manifest.baseline, np.float32)
     found = predictions(scorer.artifact, scorer.settings, ids[data.sources[rows]], levels, ids[columns])
-    out = np.full((len(data.sources), len(ids)), np.nan, np.float32)
-    out[np.ix_(rows, columns)] = found[:, 0]
-    return out
+    return spread(found[:, 0], rows, columns, data)
 
 
 def _controls(

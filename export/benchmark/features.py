@@ -41,6 +41,19 @@ def known_ids(names: GeneNames, data: DataSet) -> Ids:
     return np.where(first, ids, -1)
 
 
+def known_block(names: GeneNames, data: DataSet) -> tuple[Ids, Ids, Ids]:
+    """A data set's ids ``[G]``, and the rows and columns of its score matrices whose genes a vocabulary knows."""
+    ids = known_ids(names, data)
+    return ids, np.flatnonzero(ids[data.sources] >= 0), np.flatnonzero(ids >= 0)
+
+
+def spread(values: Array, rows: Ids, columns: Ids, data: DataSet) -> Array:
+    """Values ``[rows, columns, ...]`` in their places of a data set's matrix ``[S, G, ...]``, nan elsewhere."""
+    out = np.full((len(data.sources), len(data.genes), *values.shape[2:]), np.nan, np.float32)
+    out[np.ix_(rows, columns)] = values
+    return out
+
+
 @dataclass(frozen=True)
 class ProbeFeatures:
     """VVP and GDT of an artifact, computed once for every candidate pair of a data set."""
@@ -52,15 +65,13 @@ class ProbeFeatures:
     def dense(self, data: DataSet) -> dict[str, Array]:
         """Per probe ``[S, G, F]``, nan where a gene is not known."""
         if data.name not in self.kept:
-            ids = known_ids(self.scorer.artifact.names, data)
-            rows, columns = np.flatnonzero(ids[data.sources] >= 0), np.flatnonzero(ids >= 0)
+            ids, rows, columns = known_block(self.scorer.artifact.names, data)
             pairs = np.repeat(ids[data.sources[rows]], len(columns)), np.tile(ids[columns], len(rows))
             found = self.scorer.features_of_ids(*pairs, partial(self.report, data.name))
-            out = {}
-            for probe, values in found.items():
-                out[probe] = np.full((len(data.sources), len(ids), values.shape[1]), np.nan, np.float32)
-                out[probe][np.ix_(rows, columns)] = values.reshape(len(rows), len(columns), -1)
-            self.kept[data.name] = out
+            self.kept[data.name] = {
+                probe: spread(values.reshape(len(rows), len(columns), -1), rows, columns, data)
+                for probe, values in found.items()
+            }
         return self.kept[data.name]
 
     def __call__(self, data: DataSet, sources: Ids, targets: Ids) -> dict[str, Array]:
@@ -158,15 +169,12 @@ class Knockout:
     def dense(self, data: DataSet) -> Array:
         """``[S, G]``, nan where a gene is not known."""
         if data.name not in self.kept:
-            ids = known_ids(self.artifact.names, data)
-            rows, columns = np.flatnonzero(ids[data.sources] >= 0), np.flatnonzero(ids >= 0)
+            ids, rows, columns = known_block(self.artifact.names, data)
             artifact, mean, zero = self._cell(data, ids)
             places = data.sources[rows]
             levels = np.stack([zero[places], mean[places]], axis=1)
             found = predictions(artifact, self.settings, ids[places], levels, ids[columns])
-            out = np.full((len(data.sources), len(ids)), np.nan, np.float32)
-            out[np.ix_(rows, columns)] = found[:, 0] - found[:, 1]
-            self.kept[data.name] = out
+            self.kept[data.name] = spread(found[:, 0] - found[:, 1], rows, columns, data)
         return self.kept[data.name]
 
     def __call__(self, data: DataSet, sources: Ids, targets: Ids) -> dict[str, Array]:

@@ -17,7 +17,7 @@ from ugrn.runtime.translator import EMB, Translator
 from ..training.translator import TranslatorConfig, fit_on_edges
 from . import classical
 from .datasets import DataSet, Network
-from .features import PairFeatures, known_ids
+from .features import PairFeatures, known_block, known_ids, spread
 
 Array = NDArray[np.float32]
 Kind = Literal["paper", "control", "classical"]
@@ -118,9 +118,7 @@ def _logits(
     translator: Translator, features: PairFeatures, names: GeneNames, data: DataSet, parts: tuple[str, ...]
 ) -> dict[str, Array]:
     """Logits ``[S, G]`` of every part, some sources at a time."""
-    ids = known_ids(names, data)
-    columns = np.flatnonzero(ids >= 0)
-    rows = np.flatnonzero(ids[data.sources] >= 0)
+    ids, rows, columns = known_block(names, data)
     out = {part: np.full((len(data.sources), len(ids)), np.nan, np.float32) for part in parts}
     for first in range(0, len(rows), SOURCES_AT_ONCE):
         block = rows[first : first + SOURCES_AT_ONCE]
@@ -143,8 +141,6 @@ def classical_group(name: str, jobs: int, seed: int) -> Group:
         rows = np.flatnonzero(np.isin(data.sources, measured))
         places = np.searchsorted(measured, data.sources[rows])
         found = classical.METHODS[name](data.expression[:, measured], places, jobs, seed, report)
-        out = np.full((len(data.sources), len(data.genes)), np.nan, np.float32)
-        out[np.ix_(rows, measured)] = found
-        return Scored({name: out})
+        return Scored({name: spread(found, rows, measured, data)})
 
     return Group(name, {name: "classical"}, scored)

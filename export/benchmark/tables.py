@@ -18,13 +18,15 @@ import polars as pl
 
 from ugrn.runtime.errors import InputError
 
+from ..training.negatives import REGIMES as DRAWN
+from .evaluate import NATURAL
+
 COLUMNS = (
     *("train", "dataset", "network", "panel", "regime", "group", "method", "kind", "metric"),
     *("value", "low", "high"),
 )
 NETWORKS = ("string", "nonspecific", "specific", "lofgof")
-REGIMES = ("random", "same-source", "degree-aware", "natural")
-GROUPS = ("all", "one unseen", "both unseen")
+REGIMES = (*DRAWN, NATURAL)
 BOTH = ("all", "both unseen")
 METHODS = ("Pert", "Attn", "Pert (T)", "Emb (T)", "VVP", "GDT", "Ensemble")
 ENSEMBLE = "Ensemble"

@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
+from .evaluate import GROUPS
 from .tables import (
     DASH,
     ENSEMBLE,
-    GROUPS,
     JOINED,
     METHODS,
     NETWORKS,
