@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +55,7 @@ def command(
         from ugrn.export.benchmark.datasets import read_datasets
         from ugrn.export.benchmark.evaluate import Protocol
         from ugrn.export.benchmark.methods import Training
-        from ugrn.export.benchmark.run import Plan, check_readouts, claim, digest, run, training_network, versions
+        from ugrn.export.benchmark.run import check_readouts, claim, make_plan, run, training_network
         from ugrn.export.training.translator import TranslatorConfig
     from ugrn.runtime import load
 
@@ -65,7 +64,6 @@ def command(
         message = f"--train {train}: expected DATASET/NETWORK, e.g. hESC/string"
         raise InputError(message)
     found = read_datasets(data, smallest=quick)
-    panels = sorted({key[1] for each in found.values() for key in each.networks})
     protocol = Protocol(min(seeds, 2), 50) if quick else Protocol(seeds)
     scorer = load(artifact, threads=threads)
     attending = None if attention is None else load(attention, threads=threads)
@@ -78,12 +76,7 @@ def command(
         attention=attending,
     )
     config = TranslatorConfig()
-    settings = {"quick": quick, "translator": asdict(config), "versions": versions()}
-    settings["artifacts"] = [each.artifact.digest for each in (scorer, attending) if each is not None]
-    networks = data if (data / "edges.parquet").exists() else data / "beeline"
-    files = [networks / part for part in ("edges.parquet", "genes.parquet", "expression")]
-    files += [each for each in (sources.genes, gene_embeddings, gene_sets, *sources.expression) if each is not None]
-    plan = Plan((name, network), tuple(panels), protocol, digest(settings, files))
+    plan = make_plan((name, network), found, protocol, config, scorer, sources, data, quick)
     training = Training(found[name], training_network(found, plan), config)
     claim(output, plan)
 
@@ -96,15 +89,15 @@ def command(
         lines.setdefault(what, Progress("steps"))(done, total, what)
 
     jobs = threads or os.cpu_count() or 1
-    groups = build_groups(scorer, training, sources, output, quick, jobs, say, progress)
+    groups = build_groups(scorer, training, found.values(), sources, output, quick, jobs, say, progress)
 
-    if gene_sets is None and "gene sets" in str(scorer.artifact.manifest.provenance.get("gene_embeddings", "")):
-        say("note: gene sets informed this backbone; give them with --gene-sets to have them among the controls")
+    if gene_sets is None and (informed_by := scorer.artifact.manifest.provenance.get("gene_sets")):
+        say(f"note: {informed_by} informed this backbone; give it with --gene-sets to have it among the controls")
     facts = {
         "artifact": f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})",
         "translators learn on": train,
         "draws of negatives": protocol.seeds,
         "bootstrap draws": protocol.draws,
     }
-    results = run(plan, found, scorer, groups, output, facts, say, progress)
+    results = run(plan, found, scorer, groups, output, facts, say, progress, jobs)
     typer.echo(f"{output}: {len(results):,} results")

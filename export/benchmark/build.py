@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class Sources:
 def build_groups(
     scorer: Scorer,
     training: Training,
+    data: Iterable[DataSet],
     sources: Sources,
     folder: Path,
     quick: bool,
@@ -69,7 +70,7 @@ def build_groups(
     """All groups of methods that the given sources allow; what they keep goes to `folder`."""
     groups = [
         *_paper(scorer, training, sources, progress),
-        *_controls(scorer, training, sources, folder, say, progress),
+        *_controls(scorer, training, data, sources, folder, say, progress),
     ]
     names = QUICK_CLASSICAL if quick else tuple(classical.METHODS)
     return groups + [classical_group(name, jobs, training.config.seed) for name in names]
@@ -118,6 +119,7 @@ def _attention(scorer: Scorer, data: DataSet) -> Array:
 def _controls(
     scorer: Scorer,
     training: Training,
+    data: Iterable[DataSet],
     sources: Sources,
     folder: Path,
     say: Callable[[str], None],
@@ -149,7 +151,7 @@ def _controls(
     if sources.gene_embeddings is not None:
         tables["text"] = read_embeddings(sources.gene_embeddings, names.symbols)
     elif vocabulary is not None:
-        tables["text"] = _embedded(vocabulary, scorer, folder, say)
+        tables["text"] = _embedded(vocabulary, scorer, data, folder, say)
     if sources.gene_sets is not None:
         tables["gene sets"] = gene_set_embeddings(sources.gene_sets, names, RANK)
     if vocabulary is not None and sources.expression:
@@ -176,13 +178,19 @@ def _table_controls(name: str, table: Array, scorer: Scorer, training: Training)
     )
 
 
-def _embedded(vocabulary: Vocabulary, scorer: Scorer, folder: Path, say: Callable[[str], None]) -> Array:
-    """Embeddings of the genes' descriptions ``[V, E]``, kept in the run's folder."""
-    kept = folder / "text.npy"
+def _embedded(
+    vocabulary: Vocabulary, scorer: Scorer, data: Iterable[DataSet], folder: Path, say: Callable[[str], None]
+) -> Array:
+    """Embeddings ``[V, E]`` of the descriptions of the data sets' genes, their mean elsewhere; kept in the folder."""
+    kept, names = folder / "text.npy", scorer.artifact.names
     if not kept.exists():
-        say("embedding the genes' names (minutes on a small machine, once)")
+        ids = np.unique(np.concatenate([names.ids(each.genes) for each in data]))
+        ids = ids[ids >= 0]
+        say(f"embedding the names of {len(ids):,} genes (minutes on a small machine, once)")
         described = dict(zip(vocabulary.symbols, vocabulary.descriptions, strict=True))
-        embedded = embed_descriptions([described.get(symbol, symbol) for symbol in scorer.artifact.names.symbols])
+        found = embed_descriptions([described.get(names.symbols[row], names.symbols[row]) for row in ids])
+        embedded = np.repeat(found.mean(0, keepdims=True), len(names), axis=0)
+        embedded[ids] = found
 
         def write(part: Path) -> None:
             with part.open("wb") as file:  # np.save would add a suffix to a name

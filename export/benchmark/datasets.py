@@ -74,14 +74,19 @@ class DataSet:
         return rows
 
 
+def networks_folder(folder: Path) -> Path:
+    """Where a data folder's networks are: itself, or its folder ``beeline``."""
+    inner = folder / "beeline"
+    return inner if inner.is_dir() and not (folder / "edges.parquet").exists() else folder
+
+
 def read_datasets(folder: Path, smallest: bool = False) -> dict[str, DataSet]:
-    """All data sets of a folder, or of the folder ``beeline`` in it; with `smallest`, their smallest panels alone.
+    """All data sets of a folder (see `networks_folder`); with `smallest`, their smallest panels alone.
 
     Raises:
         InputError: a table is missing, lacks a column, or names an edge's gene that is not among the genes.
     """
-    if not (folder / "edges.parquet").exists() and (folder / "beeline").is_dir():
-        folder = folder / "beeline"
+    folder = networks_folder(folder)
     edges = _table(folder / "edges.parquet", (*KEY, "source", "target"))
     genes = _table(folder / "genes.parquet", (*KEY, "gene", "is_tf"))
     if smallest:

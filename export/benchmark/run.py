@@ -14,14 +14,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from sklearn.utils.parallel import Parallel, delayed
 
 from ugrn.runtime import Scorer
 from ugrn.runtime.artifact import file_entry
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.formats import replace_with
 
+from ..training.translator import TranslatorConfig
 from . import controls, plots, report, verdicts
-from .datasets import DataSet, Network
+from .build import Sources
+from .datasets import DataSet, Network, networks_folder
 from .evaluate import Cell, Protocol, evaluate
 from .features import known_ids
 from .methods import Group, Kind, Scored
@@ -64,8 +67,11 @@ def run(
     facts: Mapping[str, Any],
     say: Say,
     progress: Progress,
+    jobs: int = 1,
 ) -> pl.DataFrame:
     """Score, evaluate and report into a claimed folder; what is there already is not done again.
+
+    Cells are evaluated in `jobs` processes; the results do not depend on their number.
 
     Returns:
         The results: one row per cell, regime, group, method and metric (``results.parquet``).
@@ -78,25 +84,42 @@ def run(
             continue
         for group in groups:
             _score(folder, group, each, say, progress)
-    names, training = scorer.artifact.names, training_network(data, plan)
     cells = [(each, net) for each in data.values() for net in each.networks.values() if each.name != plan.train[0]]
-    for index, (each, network) in enumerate(cells):
-        part = folder / "parts" / f"{each.name}-{network.name}-{network.panel}.json"
-        if not part.exists():
-            known = known_ids(names, each) >= 0
-            unseen = controls.unseen(data[plan.train[0]], training, each, names)
-            scored = _read(folder, groups, each)
-            scored.scores["oracle degree"] = controls.degree(network, each)  # type: ignore[index]
-            cell = Cell(each, network, known, unseen, scored, kinds)
-            found = evaluate(cell, plan.protocol)
-            replace_with(part, partial(_write_json, found))
-        progress("evaluating", index + 1, len(cells))
+    parts = [folder / "parts" / f"{each.name}-{net.name}-{net.panel}.json" for each, net in cells]
+    left = [(*cell, part) for cell, part in zip(cells, parts, strict=True) if not part.exists()]
+    work = (
+        delayed(_evaluate)(_cell(plan, data, scorer, _read(folder, groups, each), kinds, each, network), plan, part)
+        for each, network, part in left
+    )
+    done = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs)(work)
+    for index, _ in enumerate(done):
+        progress("evaluating", len(cells) - len(left) + index + 1, len(cells))
     left_out = sorted(set(kinds) - _compared(folder))
     if left_out:
         say(f"not compared, because they do not score every pair of any network: {', '.join(left_out)}")
     facts = {**facts, "methods": [method for method in kinds if method not in left_out]}
     minutes = round((time.monotonic() - started) / 60, 1)
     return _report(plan, folder, scorer, {**facts, "minutes of the last run": minutes}, say)
+
+
+def _cell(
+    plan: Plan,
+    data: Mapping[str, DataSet],
+    scorer: Scorer,
+    scored: Scored,
+    kinds: Mapping[str, Kind],
+    each: DataSet,
+    network: Network,
+) -> Cell:
+    names = scorer.artifact.names
+    unseen = controls.unseen(data[plan.train[0]], training_network(data, plan), each, names)
+    scored.scores["oracle degree"] = controls.degree(network, each)  # type: ignore[index]
+    return Cell(each, network, known_ids(names, each) >= 0, unseen, scored, kinds)
+
+
+def _evaluate(cell: Cell, plan: Plan, part: Path) -> None:
+    found = evaluate(cell, plan.protocol)
+    replace_with(part, partial(_write_json, found))
 
 
 def training_network(data: Mapping[str, DataSet], plan: Plan) -> Network:
@@ -137,6 +160,26 @@ def check_readouts(scorer: Scorer, attention: Scorer | None) -> None:
             "exported with --readout attn"
         )
         raise InputError(message)
+
+
+def make_plan(
+    train: tuple[str, str],
+    data: Mapping[str, DataSet],
+    protocol: Protocol,
+    config: TranslatorConfig,
+    scorer: Scorer,
+    sources: Sources,
+    folder: Path,
+    quick: bool,
+) -> Plan:
+    """The plan of a run on `data`, read from `folder`; its digest covers the contents of all that is read."""
+    panels = sorted({key[1] for each in data.values() for key in each.networks})
+    artifacts = [each.artifact.digest for each in (scorer, sources.attention) if each is not None]
+    settings = {"quick": quick, "translator": asdict(config), "versions": versions(), "artifacts": artifacts}
+    files = [networks_folder(folder) / part for part in ("edges.parquet", "genes.parquet", "expression")]
+    given = (sources.genes, sources.gene_embeddings, sources.gene_sets, *sources.expression)
+    files += [each for each in given if each is not None]
+    return Plan(train, tuple(panels), protocol, digest(settings, files))
 
 
 def versions() -> dict[str, str]:

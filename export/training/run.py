@@ -120,6 +120,7 @@ def pretrain_to_folder(
         "held_out": held_out,
         "sources": [asdict(card) for card in corpus.cards],
         "gene_embeddings": described,
+        "gene_sets": "" if gene_sets is None else gene_sets.name,
         "spectral_components": sizes.spectral,
         "licence": licence,
     }
