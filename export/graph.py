@@ -29,6 +29,7 @@ from .virtual_cell import ProbeGraph
 
 OPSET = 20
 TOLERANCE = 1e-4
+KINK = 1e-5  # of a level
 WHOLE_GENOME = 4096  # tokens of every virtual cell, above which parity is checked cell by cell
 INPUTS = ("context", "context_values", "sources", "levels", "targets")
 OUTPUTS = ("value", "gradient")
@@ -98,8 +99,9 @@ def check_parity(probe: Probe, folder: Path, levels: tuple[float, float], seed: 
         seed: of shapes and inputs.
 
     Returns:
-        Largest absolute deviation of value and gradient, per file, relative to the largest absolute
-        value; the shapes; the tolerance.
+        Largest absolute deviation of value and gradient, per file, relative to the largest absolute value over all
+        shapes (a shape of one pair may meet a gradient near zero, of which float32 leaves little); the shapes; the
+        tolerance.
 
     Raises:
         ParityError: a deviation is above `TOLERANCE` or not finite.
@@ -109,18 +111,22 @@ def check_parity(probe: Probe, folder: Path, levels: tuple[float, float], seed: 
     whole_genome = probe.backbone.shape.tokens > WHOLE_GENOME
     shapes = [_random_shape(rng, genes, index == 0, whole_genome) for index in range(5)]
     worst: dict[str, dict[str, float]] = {}
+    scale = dict.fromkeys(OUTPUTS, 1e-12)
     runners = {path.name: _runner(path) for path in sorted(folder.glob("*.onnx")) + sorted(folder.glob("*.ts"))}
     reference = probe.module(tangent=False, double=True)
     for shape in shapes:
         inputs = random_inputs(genes, shape, rng, levels)
         known = difference_reference(reference, inputs) if whole_genome else autograd_reference(reference, inputs)
         expected = dict(zip(OUTPUTS, known, strict=True))
+        scale = {output: max(scale[output], float(np.abs(expected[output]).max())) for output in OUTPUTS}
         for name, run in runners.items():
             for output, found in zip(OUTPUTS, run(inputs), strict=False):
-                scale = max(float(np.abs(expected[output]).max()), 1e-12)
-                deviation = float(np.abs(found - expected[output]).max()) / scale
+                deviation = float(np.abs(found - expected[output]).max())
+                if deviation > TOLERANCE * scale[output] and output == "gradient" and not whole_genome:
+                    deviation = _beyond_kinks(reference, inputs, found)
                 kept = worst.setdefault(name, {}).get(output, 0.0)
                 worst[name][output] = max(kept, deviation if np.isfinite(deviation) else float("inf"))
+    worst = {name: {output: each / scale[output] for output, each in found.items()} for name, found in worst.items()}
     for name, outputs in worst.items():
         for output, deviation in outputs.items():
             if deviation > TOLERANCE:
@@ -132,6 +138,17 @@ def check_parity(probe: Probe, folder: Path, levels: tuple[float, float], seed: 
                 raise ParityError(message)
     named = [dict(zip(("sources", "levels", "context", "targets"), shape, strict=True)) for shape in shapes]
     return {"tolerance": TOLERANCE, "shapes": named, "deviation": worst}
+
+
+def _beyond_kinks(reference: ProbeGraph, inputs: Arrays, gradient: NDArray[np.float32]) -> float:
+    """How far a gradient lies outside what float64 autograd gives at levels a rounding error away.
+
+    Beside a kink (relu) the sign of a rounding error decides which of two slopes float32 takes; both are right.
+    """
+    context, values, sources, levels, targets = inputs
+    moved = [levels * np.float32(1 + step) for step in (-KINK, 0.0, KINK)]
+    near = np.stack([autograd_reference(reference, (context, values, sources, each, targets))[1] for each in moved])
+    return float(np.maximum(near.min(0) - gradient, gradient - near.max(0)).clip(min=0.0).max())
 
 
 def autograd_reference(module: ProbeGraph, inputs: Arrays) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

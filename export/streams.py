@@ -1,6 +1,6 @@
 """Context and query streams: how a transformer scFM reads any target without the targets seeing each other.
 
-A row is a virtual cell: ``<cls>``, the source at one level, and the context genes at their values. Context
+A row is a virtual cell: the source at one level, ``<cls>``, and the context genes at their values. Context
 tokens attend to each other. Each target is a query token that attends to the context and to itself, so a
 pair's score does not depend on the other pairs, the cost is linear in the targets, and any gene can be asked.
 Masks keep it exact: a context slot equal to the source is hidden, and a query does not see the context slot of
@@ -14,17 +14,18 @@ Shapes: R rows, C context genes, L context tokens (2 + C, or 1 + C without ``<cl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
-from .attention import attend_context, attend_query, query_weights
+from .attention import attend_context, attend_query, attend_shared, query_weights
 from .backbones.base import Readout, VirtualCells
 
 
-class Layer(Protocol):
-    """One transformer layer, split where attention happens."""
+class QueryLayer(Protocol):
+    """One transformer layer as applied to queries, split where attention happens."""
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Tokens ``[..., N, d]`` to queries, keys and values, each ``[..., H, N, d/H]``."""
@@ -33,10 +34,43 @@ class Layer(Protocol):
         """Tokens ``[..., N, d]`` and their attention result ``[..., H, N, d/H]`` to the layer's output."""
 
 
+class Layer(QueryLayer, Protocol):
+    """One transformer layer as applied to the context, of which not all tokens may be read on."""
+
+    def queries(self, x: Tensor) -> Tensor:
+        """The first part of `project`."""
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The other parts of `project`."""
+
+
+Layers = Iterable[tuple[Layer, QueryLayer]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The context tokens of R rows: each row's own, then those that all rows share.
+
+    Where tokens are shared, the first layer projects them once for all rows, and lets them attend to each other once
+    per source; and only the row's own token, which must then be the only one, has a tangent there.
+
+    Attributes:
+        own: ``[R, A, d]``.
+        hidden: bool ``[R, 1, 1, A + B]``; tokens nobody in the context may see.
+        hidden_once: bool ``[S, 1, 1, B]``; the same of the shared tokens, once per source.
+        shared: ``[1, B, d]``; None where the rows share none.
+    """
+
+    own: Tensor
+    hidden: Tensor | None = None
+    hidden_once: Tensor | None = None
+    shared: Tensor | None = None
+
+
 class StreamBackbone(Protocol):
     """The parts of a transformer scFM from which `predict_streams` predicts."""
 
-    def layers(self, readout: Readout) -> Iterable[tuple[Layer, Layer]]:
+    def layers(self, readout: Readout) -> Layers:
         """The layers in order, each as applied to the context and as applied to the queries."""
 
     def embed(self, genes: Tensor, values: Tensor) -> Tensor:
@@ -70,60 +104,93 @@ def predict_streams(
     pays to the source's, the mean over layers and heads. `embed_source` is for models whose source token is embedded in
     a way of its own.
     """
-    count = cells.count
     source = (embed_source or model.embed)(cells.sources, cells.levels).unsqueeze(1)  # [R, 1, d]
     cls = model.cls_token()
-    first = [source] if cls is None else [cls.expand(count, 1, source.shape[-1]), source]
     genes = model.embed(cells.context, cells.context_values)
-    genes = genes.expand(count, genes.shape[0], source.shape[-1])
-    tokens = torch.cat([*first, genes], dim=1)  # [R, L, d]
-    never = torch.zeros(count, len(first), dtype=torch.bool, device=cells.sources.device)
-    hidden = torch.cat([never, cells.context_is_source], dim=1).unsqueeze(1).unsqueeze(1)  # [R, 1, 1, L]
+    shared = genes if cls is None else torch.cat([cls.unsqueeze(0), genes])
+    first = 0 if cls is None else 1
+    hidden, once = hide(cells.context_is_source, 1 + first), hide(cells.context_is_probed, first)
+    context = Context(source, hidden, once, shared.unsqueeze(0))
     if readout == "mvc":
-        out, _ = encode(model.layers(readout), tokens, hidden)
-        return model.decode_cell(out[:, 0], targets)
-    values = _target_values(cells, targets)
+        cell, _ = encode(model.layers(readout), context, slice(1, 2))
+        return model.decode_cell(cast(Tensor, cell).squeeze(1), targets)
     queries = _queries(model, cells, source, targets, readout)
     paid: list[Tensor] = []
-    _, answered = encode(
-        model.layers(readout), tokens, hidden, queries, _query_hidden(cells, targets, hidden, len(first) - 1), paid
-    )
+    query_hidden = _query_hidden(cells, targets, hidden, first)
+    _, answered = encode(model.layers(readout), context, None, queries, query_hidden, paid)
     if readout == "attn":
-        return torch.cat([weights[..., len(first) - 1].mean(1).unsqueeze(0) for weights in paid]).mean(0)
-    return model.decode(cast(Tensor, answered), values)
+        return torch.cat([weights[..., 0].mean(1).unsqueeze(0) for weights in paid]).mean(0)
+    return model.decode(cast(Tensor, answered), _target_values(cells, targets))
 
 
 def encode(
-    layers: Iterable[tuple[Layer, Layer]],
-    context: Tensor,
-    context_hidden: Tensor | None = None,
+    layers: Layers,
+    context: Context,
+    read: slice | None,
     queries: Tensor | None = None,
     query_hidden: Tensor | None = None,
     paid: list[Tensor] | None = None,
-) -> tuple[Tensor, Tensor | None]:
-    """Run a backbone's layers over both streams.
+) -> tuple[Tensor | None, Tensor | None]:
+    """Run a backbone's layers over both streams. The last layer computes only what is read.
 
     Args:
         layers: see `StreamBackbone.layers`.
-        context: tokens ``[R, L, d]``.
-        context_hidden: bool ``[R, 1, 1, L]``; context tokens nobody in the context may see.
-        queries: tokens ``[R, Q, d]``, or None where only the context is read.
+        context: its L tokens.
+        read: which of them are read after the last layer; None where only the queries are.
+        queries: tokens ``[R, Q, d]``, or ``[1, Q, d]`` where all rows ask the same; None where only the context is
+            read.
         query_hidden: bool ``[R, 1, Q, L]``; context tokens a query may not see.
         paid: receives every layer's `query_weights` ``[R, H, Q, L + 1]``.
 
     Returns:
-        Output tokens of the context ``[R, L, d]`` and of the queries ``[R, Q, d]`` or None.
+        Output tokens of the context ``[R, read, d]`` and of the queries ``[R, Q, d]``; None where not asked for.
     """
-    for layer, query_layer in layers:
-        q, k, v = layer.project(context)
+    tokens: Tensor | None = context.own
+    steps = list(layers)
+    for place, (layer, query_layer) in enumerate(steps):
+        wanted = slice(None) if place + 1 < len(steps) else read
+        if context.shared is not None and place == 0:
+            k, v, tokens = _first_layer(layer, context, context.shared, wanted)
+        else:
+            k, v, tokens = _layer(layer, cast(Tensor, tokens), context.hidden, wanted)
         if queries is not None:
             own_q, own_k, own_v = query_layer.project(queries)
             weights = query_weights(own_q, own_k, k, query_hidden)
             queries = query_layer.merge(queries, attend_query(weights, own_v, v))
             if paid is not None:
                 paid.append(weights)
-        context = layer.merge(context, attend_context(q, k, v, context_hidden))
-    return context, queries
+    return tokens, queries
+
+
+def hide(slots: Tensor, before: int) -> Tensor:
+    """Bool ``[N, C]``, context slots that are hidden, to ``[N, 1, 1, before + C]``: those before them are seen."""
+    never = torch.zeros(slots.shape[0], before, dtype=torch.bool, device=slots.device)
+    return torch.cat([never, slots], dim=1).unsqueeze(1).unsqueeze(1)
+
+
+Step = tuple[Tensor, Tensor, Tensor | None]  # keys and values of all tokens, and the next layer's tokens
+
+
+def _layer(layer: Layer, tokens: Tensor, hidden: Tensor | None, read: slice | None) -> Step:
+    k, v = layer.keys_values(tokens)
+    if read is None:
+        return k, v, None
+    tokens = tokens[:, read]
+    return k, v, layer.merge(tokens, attend_context(layer.queries(tokens), k, v, hidden))
+
+
+def _first_layer(layer: Layer, context: Context, shared: Tensor, read: slice | None) -> Step:
+    """See `Context`. A row's own token attends to the shared ones and to itself, as a query does."""
+    own_q, own_k, own_v = layer.project(context.own)
+    q, k, v = layer.project(shared)
+    count = context.own.shape[0]
+    every = [torch.cat([a, b.expand(count, *b.shape[1:])], dim=2) for a, b in ((own_k, k), (own_v, v))]
+    if read is None:
+        return every[0], every[1], None
+    seen = None if context.hidden is None else context.hidden[..., 1:]
+    own = layer.merge(context.own, attend_query(query_weights(own_q, own_k, k, seen), own_v, v))
+    rest = layer.merge(shared, attend_shared(q, k, v, own_k, own_v, context.hidden_once))
+    return every[0], every[1], torch.cat([own, rest], dim=1)[:, read]
 
 
 def _target_values(cells: VirtualCells, targets: Tensor) -> Tensor:
@@ -133,22 +200,21 @@ def _target_values(cells: VirtualCells, targets: Tensor) -> Tensor:
 
 
 def _queries(model: StreamBackbone, cells: VirtualCells, source: Tensor, targets: Tensor, readout: Readout) -> Tensor:
-    """Query tokens ``[R, Q, d]``; with ``token`` and ``attn``, the source's own query is the source
+    """Query tokens ``[R, Q, d]``, or ``[1, Q, d]``; with ``token`` and ``attn``, the source's own query is the source
     token."""
     if readout not in ("token", "attn"):
-        plain = model.embed_valueless(targets, readout)  # [Q, d]
-        return plain.expand(cells.count, targets.shape[0], plain.shape[-1])
+        return model.embed_valueless(targets, readout).unsqueeze(0)  # every row asks the same
     plain = model.embed(targets, cells.plain_values(targets))
     plain = plain.expand(cells.count, targets.shape[0], source.shape[-1])
     return torch.where(cells.target_is_source(targets).unsqueeze(-1), source, plain)
 
 
-def _query_hidden(cells: VirtualCells, targets: Tensor, hidden: Tensor, before: int) -> Tensor:
-    """Bool ``[R, 1, Q, L]``: hidden context tokens, and the slot of the query's own gene; `before` tokens (``<cls>``)
-    come before the source's."""
+def _query_hidden(cells: VirtualCells, targets: Tensor, hidden: Tensor, between: int) -> Tensor:
+    """Bool ``[R, 1, Q, L]``: hidden context tokens, and the slot of the query's own gene; `between` tokens (``<cls>``)
+    stand between the source's and the context's."""
     count, asked = cells.count, targets.shape[0]
     is_source = cells.target_is_source(targets).unsqueeze(-1)  # [R, Q, 1]
     is_context = cells.target_in_context(targets).expand(count, asked, cells.context.shape[0])
-    never = torch.zeros(count, asked, before, dtype=torch.bool, device=targets.device)
-    own = torch.cat([never, is_source, is_context], dim=2).unsqueeze(1)  # [R, 1, Q, L]
+    never = torch.zeros(count, asked, between, dtype=torch.bool, device=targets.device)
+    own = torch.cat([is_source, never, is_context], dim=2).unsqueeze(1)  # [R, 1, Q, L]
     return own | hidden

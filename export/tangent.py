@@ -179,14 +179,15 @@ def _elementwise(*functions: Any) -> Callable[[Callable[..., tuple[Tensor, Tenso
     return register
 
 
-@_elementwise(torch.relu, Tensor.relu, F.relu)
-def _relu(x: Tensor, inplace: bool = False) -> tuple[Tensor, Tensor]:
-    return torch.relu(x), (x > 0).to(x.dtype)
+@rule(torch.relu, Tensor.relu, F.relu)
+def _relu(x: Dual, inplace: bool = False) -> Dual:
+    return Dual(torch.relu(x.value), torch.where(x.value > 0, x.tangent, torch.zeros((), dtype=x.value.dtype)))
 
 
-@_elementwise(F.leaky_relu)
-def _leaky_relu(x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> tuple[Tensor, Tensor]:
-    return F.leaky_relu(x, negative_slope), (x > 0).to(x.dtype) * (1.0 - negative_slope) + negative_slope
+@rule(F.leaky_relu)
+def _leaky_relu(x: Dual, negative_slope: float = 0.01, inplace: bool = False) -> Dual:
+    steep = torch.where(x.value > 0, x.tangent, x.tangent * negative_slope)
+    return Dual(F.leaky_relu(x.value, negative_slope), steep)
 
 
 @_elementwise(F.gelu)
@@ -270,11 +271,8 @@ def _layer_norm(
     eps: float = 1e-5,
 ) -> Dual:
     dims = tuple(range(-len(normalized_shape), 0))
-    centred = x.value - x.value.mean(dims, keepdim=True)
-    scale = torch.rsqrt((centred * centred).mean(dims, keepdim=True) + eps)
-    value = centred * scale
+    normal, _, scale = torch.native_layer_norm(x.value, list(normalized_shape), None, None, eps)
+    value = normal if weight is None and bias is None else F.layer_norm(x.value, normalized_shape, weight, bias, eps)
     moved = x.tangent - x.tangent.mean(dims, keepdim=True)
-    tangent = (moved - value * (value * moved).mean(dims, keepdim=True)) * scale
-    if weight is not None:
-        value, tangent = value * weight, tangent * weight
-    return Dual(value if bias is None else value + bias, tangent)
+    tangent = (moved - normal * (normal * x.tangent).mean(dims, keepdim=True)) * scale
+    return Dual(value, tangent if weight is None else tangent * weight)

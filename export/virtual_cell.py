@@ -55,7 +55,7 @@ class ProbeGraph(nn.Module):
         level = levels.reshape(-1)  # [R]
         if self.tangent:
             level = cast(Tensor, Dual(level, torch.ones_like(level)))
-        cells = VirtualCells(context, context_values, rows, level, self.baseline)
+        cells = VirtualCells(context, context_values, rows, level, sources, self.baseline)
         value, gradient = split(self.backbone.predict(cells, targets, self.readout))
         shape = (*levels.shape, targets.shape[0])
         if not self.tangent:

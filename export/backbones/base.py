@@ -119,6 +119,7 @@ class VirtualCells:
         context_values: ``[C]``, in the backbone's units.
         sources: int64 ``[R]``. A source that is also in the context takes the place of its context gene.
         levels: ``[R]``, the sources' values; a `Dual` where the gradient is asked for.
+        probed: int64 ``[S]``; row r is of source ``probed[r // K]``, its K levels one after the other.
         baseline: v_b, the value of targets outside the context.
     """
 
@@ -126,6 +127,7 @@ class VirtualCells:
     context_values: Tensor
     sources: Tensor
     levels: Tensor
+    probed: Tensor
     baseline: float
 
     @property
@@ -137,6 +139,11 @@ class VirtualCells:
     def context_is_source(self) -> Tensor:
         """Bool ``[R, C]``: context genes whose place the row's source takes."""
         return self.context.unsqueeze(0) == self.sources.unsqueeze(1)
+
+    @property
+    def context_is_probed(self) -> Tensor:
+        """Bool ``[S, C]``: the same, once per source."""
+        return self.context.unsqueeze(0) == self.probed.unsqueeze(1)
 
     def target_is_source(self, targets: Tensor) -> Tensor:
         """Bool ``[R, Q]``."""

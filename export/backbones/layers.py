@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Activation = Callable[[Tensor], Tensor]
@@ -30,12 +31,20 @@ class PostNormLayer(nn.Module):
         self.shrink = nn.Linear(feedforward, width)
         self.norm2 = nn.LayerNorm(width, eps=eps)
 
+    def queries(self, x: Tensor) -> Tensor:
+        return self._part(x, 0, biased=True)
+
+    def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys without their bias: it adds the same to all scores of a query, which softmax does not see."""
+        return self._part(x, 1, biased=False), self._part(x, 2, biased=True)
+
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        width = x.shape[-1]
-        qkv = self.qkv(x)
-        parts = (qkv[..., :width], qkv[..., width : 2 * width], qkv[..., 2 * width :])
-        q, k, v = (split_heads(part, self.heads) for part in parts)
-        return q, k, v
+        return self.queries(x), *self.keys_values(x)
+
+    def _part(self, x: Tensor, part: int, biased: bool) -> Tensor:
+        rows = slice(part * x.shape[-1], (part + 1) * x.shape[-1])
+        bias = self.qkv.bias[rows] if biased else None
+        return split_heads(F.linear(x, self.qkv.weight[rows], bias), self.heads)
 
     def merge(self, x: Tensor, attended: Tensor) -> Tensor:
         return self.feed(x, self.out(join_heads(attended)))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ugrn.runtime.artifact import BackboneShape
 
-from ..streams import predict_streams
+from ..streams import Layers, predict_streams
 from .base import NO_PREDICTION, BackboneCard, Readout, VirtualCells
 from .layers import PostNormLayer
 
@@ -113,7 +113,7 @@ class MiniBackbone(nn.Module):
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         return predict_streams(self, cells, targets, readout)
 
-    def layers(self, readout: Readout) -> Iterable[tuple[PostNormLayer, PostNormLayer]]:
+    def layers(self, readout: Readout) -> Layers:
         layers = cast(Iterable[PostNormLayer], self.stack)
         return [(layer, layer) for layer in layers]
 
@@ -132,8 +132,11 @@ class MiniBackbone(nn.Module):
         return cast(Tensor, self.decoder(tokens).squeeze(-1))
 
     def decode_cell(self, cell: Tensor, targets: Tensor) -> Tensor:
-        queries = self.cell_query(self.genes(targets)) * self.cell_scale  # [Q, d]
-        return torch.matmul(cell, queries.transpose(0, 1))
+        """q_j . h with q_j = W g_j + b: W is taken to the few cells, not to the many targets."""
+        weight, bias = self.cell_query.weight, self.cell_query.bias
+        asked = torch.matmul(cell, weight * self.cell_scale)  # [R, d]
+        offset = torch.matmul(cell, bias.unsqueeze(1) * self.cell_scale)  # [R, 1]
+        return torch.matmul(asked, self.genes(targets).transpose(0, 1)) + offset
 
     @torch.no_grad()
     def finished(self) -> MiniBackbone:

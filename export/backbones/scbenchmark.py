@@ -10,7 +10,6 @@ legitimate readouts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..streams import predict_streams
+from ..streams import Layers, predict_streams
 from .base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, leaky_mlp, stock_names
 from .scgpt import MASK_VALUE, MOST, NOT_IN_LOSS, SPECIAL, strip_module
@@ -72,7 +71,7 @@ class ScBenchmark(nn.Module):
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         return predict_streams(self, cells, targets, readout)
 
-    def layers(self, readout: Readout) -> Iterable[tuple[PostNormLayer, PostNormLayer]]:
+    def layers(self, readout: Readout) -> Layers:
         layers = [cast(PostNormLayer, layer) for layer in self.stack]
         return [(layer, layer) for layer in layers]
 

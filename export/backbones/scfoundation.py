@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..attention import attend_context
 from ..performer import PerformerLayer, fill_performer
+from ..streams import Context, encode, hide
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, stock_names
 from .weights import Weights, checkpoint_facts, find_file, number, read_state
@@ -148,14 +148,11 @@ class ScFoundation(nn.Module):
         where = self.pos_emb(places)
         own = self.pos_emb(cells.sources).unsqueeze(1)
         source = self.token_emb(cells.levels).unsqueeze(1) + own
-        rest = (self.token_emb(values) + where).expand(cells.count, places.shape[0], where.shape[-1])
-        x = torch.cat([source, rest], dim=1)  # [R, 3 + C, d]
-        absent = (cells.context_values <= 0).unsqueeze(0) | cells.context_is_source  # [R, C]
-        never = torch.zeros(cells.count, 3, dtype=torch.bool, device=absent.device)
-        hidden = torch.cat([never, absent], dim=1).unsqueeze(1).unsqueeze(1)  # [R, 1, 1, 3 + C]
-        for layer in self.stack:
-            q, k, v = cast(PostNormLayer, layer).project(x)
-            x = cast(PostNormLayer, layer).merge(x, attend_context(q, k, v, hidden))
+        rest = (self.token_emb(values) + where).unsqueeze(0)
+        absent = (cells.context_values <= 0).unsqueeze(0)  # [1, C]
+        hidden, once = hide(cells.context_is_source | absent, 3), hide(cells.context_is_probed | absent, 2)
+        layers = [(cast(PostNormLayer, layer),) * 2 for layer in self.stack]
+        x, _ = encode(layers, Context(source, hidden, once, rest), slice(None))  # [R, 3 + C, d]
         x = self.encoder_norm(x)
         zero = self.token_emb(torch.zeros_like(self.depth[:1]))
         encoded = torch.where((values <= 0).unsqueeze(-1), zero, x[:, 1:]) + where

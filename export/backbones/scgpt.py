@@ -15,7 +15,7 @@ from ``<cls>`` (``mvc``); a fine-tune predicts tokens with the mask value -1 (``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..streams import Layer, predict_streams
+from ..streams import Layers, predict_streams
 from .base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, join_heads, leaky_mlp, stock_names
 from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
@@ -188,7 +188,7 @@ class ScGPT(nn.Module):
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         return predict_streams(self, cells, targets, readout, self._embed_source)
 
-    def layers(self, readout: Readout) -> Iterable[tuple[Layer, Layer]]:
+    def layers(self, readout: Readout) -> Layers:
         layers = [cast(PostNormLayer, layer) for layer in self.stack]
         return [(layer, QueryLayer(layer) if readout == "gen" else layer) for layer in layers]
 

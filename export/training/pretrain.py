@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.formats import replace_with
 
 from ..backbones.mini import LearnedGenes, MiniBackbone, MiniConfig
-from ..streams import encode
+from ..streams import Context, encode
 from .corpus import Corpus
 from .sampling import Batch, PretrainConfig, Sampler
 
@@ -53,9 +53,9 @@ def predict(model: MiniBackbone, batch: Batch, queries: int = 0) -> tuple[Tensor
     asked = None
     if queries:
         asked = model.embed_valueless(batch.panel[:queries], "masked").expand(count, queries, model.config.width)
-    context, answered = encode(model.layers("masked"), tokens, queries=asked)
+    cell, answered = encode(model.layers("masked"), Context(tokens), slice(0, 1), asked)
     tokenwise = None if answered is None else model.decode(answered, batch.wanted[:, :queries])
-    return model.decode_cell(context[:, 0], batch.panel), tokenwise
+    return model.decode_cell(cast(Tensor, cell)[:, 0], batch.panel), tokenwise
 
 
 def _loss(model: MiniBackbone, batch: Batch, queries: int) -> Tensor:

@@ -9,12 +9,20 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import Tensor
 
 from ugrn.export import bundle, graph
 from ugrn.export.backbones.base import Origin
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.bundle import ExportSettings, write_artifact
-from ugrn.export.graph import ParityError, Probe, autograd_reference, difference_reference, random_inputs
+from ugrn.export.graph import (
+    ParityError,
+    Probe,
+    _beyond_kinks,
+    autograd_reference,
+    difference_reference,
+    random_inputs,
+)
 from ugrn.runtime.artifact import open_artifact
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.session import GraphSession, RuntimeSettings
@@ -152,3 +160,18 @@ def test_whole_genome_backbones_are_checked_cell_by_cell(
     manifest = write_artifact(backbone, tmp_path / "a", ExportSettings(), Origin())
     assert {(shape["sources"], shape["levels"]) for shape in manifest.parity["shapes"]} == {(1, 1)}
     assert manifest.parity["deviation"]["gdt.onnx"]["gradient"] < 1e-4
+
+
+class Kink(torch.nn.Module):
+    """relu(level - 0.5) for every target."""
+
+    def forward(self, context: Tensor, values: Tensor, sources: Tensor, levels: Tensor, targets: Tensor):  # type: ignore[no-untyped-def]
+        return (torch.relu(levels - 0.5).unsqueeze(2).expand(*levels.shape, len(targets)),)
+
+
+@pytest.mark.parametrize(("level", "gradient", "beyond"), [(0.5, 1.0, 0.0), (0.5, 2.0, 1.0), (0.6, 0.0, 1.0)])
+def test_either_slope_of_a_kink_is_right_and_nothing_else(level: float, gradient: float, beyond: float) -> None:
+    none, one = np.zeros(0, np.int64), np.zeros(1, np.int64)
+    inputs = (none, np.zeros(0, np.float32), one, np.array([[level]], np.float32), one)
+    found = _beyond_kinks(Kink(), inputs, np.array([[[gradient]]], np.float32))  # type: ignore[arg-type]
+    assert found == pytest.approx(beyond)
