@@ -14,7 +14,7 @@ HELP = """Check the installation: versions, providers, and what is missing.
 Example: ugrn doctor
 """
 PARTS = {
-    "runtime": ("ugrn", "numpy", "h5py", "polars", "typer"),
+    "runtime": ("ugrn", "numpy", "h5py", "polars", "threadpoolctl", "typer"),
     "cpu": ("onnxruntime",),
     "gpu": ("onnxruntime-gpu",),
     "export": ("torch", "onnx", "onnxscript", "scikit-learn", "safetensors", "anndata"),

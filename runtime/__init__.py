@@ -1,4 +1,4 @@
-"""Lean runtime: score gene pairs with an exported artifact (numpy, h5py, polars, onnxruntime only).
+"""Lean runtime: score gene pairs with an exported artifact (numpy, h5py, polars, onnxruntime, threadpoolctl only).
 
 from ugrn.runtime import load
 edges = load().score([("POU5F1", "NANOG"), ("GATA1", "KLF1")])
@@ -7,21 +7,28 @@ edges = load().score([("POU5F1", "NANOG"), ("GATA1", "KLF1")])
 from .artifact import Artifact, Manifest, open_artifact
 from .errors import (
     ArtifactError,
+    GeneListError,
     InputError,
     MissingExtraError,
     PairListError,
     ProviderError,
     UgrnError,
 )
-from .scoring import Scorer, ScoreSettings, Summary, bundled_artifact, load
+from .network import NetworkSettings
+from .network_run import NetworkSummary
+from .run import ScoreSettings, Summary
+from .scoring import Scorer, bundled_artifact, load
 from .session import RuntimeSettings
 
 __all__ = [
     "Artifact",
     "ArtifactError",
+    "GeneListError",
     "InputError",
     "Manifest",
     "MissingExtraError",
+    "NetworkSettings",
+    "NetworkSummary",
     "PairListError",
     "ProviderError",
     "RuntimeSettings",

@@ -19,8 +19,16 @@ class PairListError(InputError):
     """A pair list cannot be read, or holds pairs that may not be scored."""
 
 
+class GeneListError(InputError):
+    """A gene list cannot be read, or holds nothing that can be scored."""
+
+
 class ProviderError(UgrnError):
     """The asked-for onnxruntime provider cannot be had."""
+
+
+class DeviceMemoryError(UgrnError):
+    """The processor or the GPU has no memory left for one run of a graph."""
 
 
 class MissingExtraError(UgrnError, ImportError):

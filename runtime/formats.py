@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -20,52 +21,81 @@ CHUNK_ROWS = 1 << 17
 SUFFIXES = (".csv", ".tsv", ".parquet", ".h5")
 
 
-class ResultTable:
-    """Results in the user's order, read in chunks.
+Batch = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
 
-    Args:
+
+class EdgeTable(Protocol):
+    """Scored pairs that are read batch by batch, once or more."""
+
+    @property
+    def genes(self) -> Sequence[str]:
+        """The distinct names, G."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Names of the C result columns."""
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+
+    def batches(self) -> Iterator[Batch]:
+        """Sources and targets, int32 ``[n]`` into `genes`, and results, float32 ``[n, C]``."""
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """Results of a pair list in the user's order.
+
+    Attributes:
         pairs: the list as written.
         rows: int32 ``[N]`` accepted rows, ascending.
         results: float32, ``results[row]`` holds one value per column; may lie on disk.
         columns: names of the result columns.
     """
 
-    def __init__(
-        self, pairs: PairList, rows: NDArray[np.int32], results: NDArray[np.float32], columns: list[str]
-    ) -> None:
-        self.pairs = pairs
-        self.rows = rows
-        self.results = results
-        self.columns = columns
-        self._genes = pl.Series("gene", pairs.genes, dtype=pl.String)
-        self.schema = {"source": pl.String, "target": pl.String} | dict.fromkeys(columns, pl.Float32)
+    pairs: PairList
+    rows: NDArray[np.int32]
+    results: NDArray[np.float32]
+    columns: Sequence[str]
+
+    @property
+    def genes(self) -> Sequence[str]:
+        return self.pairs.genes
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def frame(self, start: int = 0, count: int | None = None) -> pl.DataFrame:
-        """Rows ``start : start + count`` as a data frame."""
-        rows = self.rows[start : None if count is None else start + count]
-        values = np.asarray(self.results[rows])
-        named = {name: values[:, index] for index, name in enumerate(self.columns)}
-        genes = {
-            "source": self._genes.gather(self.pairs.source[rows]),
-            "target": self._genes.gather(self.pairs.target[rows]),
-        }
-        return pl.DataFrame(genes | named, schema=self.schema)
-
-    def chunks(self) -> Iterator[pl.DataFrame]:
-        """All rows, `CHUNK_ROWS` at a time."""
+    def batches(self) -> Iterator[Batch]:
         for start in range(0, len(self), CHUNK_ROWS):
-            yield self.frame(start, CHUNK_ROWS)
+            rows = self.rows[start : start + CHUNK_ROWS]
+            yield self.pairs.source[rows], self.pairs.target[rows], np.asarray(self.results[rows])
 
 
-def check_output(path: Path, reads: Path | None = None) -> None:
+def frame(table: EdgeTable) -> pl.DataFrame:
+    """A whole table in memory: columns source, target and the results."""
+    empty = pl.DataFrame(schema=_schema(table))
+    return pl.concat([empty, *_frames(table)])
+
+
+def _schema(table: EdgeTable) -> pl.Schema:
+    ends = {"source": pl.String(), "target": pl.String()}
+    return pl.Schema(ends | {name: pl.Float32() for name in table.columns})
+
+
+def _frames(table: EdgeTable) -> Iterator[pl.DataFrame]:
+    schema = _schema(table)
+    genes = pl.Series("gene", table.genes, dtype=pl.String)
+    for source, target, values in table.batches():
+        results = {name: values[:, index] for index, name in enumerate(table.columns)}
+        yield pl.DataFrame({"source": genes.gather(source), "target": genes.gather(target)} | results, schema=schema)
+
+
+def check_output(path: Path, reads: Iterable[object] = ()) -> None:
     """Refuse an output path that cannot be written, before any work is done.
 
     Args:
         path: of the result; its rejects go to `rejects_path`.
-        reads: the file the run reads, which must not be overwritten.
+        reads: what the run reads; the paths among it must not be overwritten.
 
     Raises:
         InputError: unknown suffix, missing folder, a folder in its place, or it would overwrite `reads`.
@@ -76,14 +106,12 @@ def check_output(path: Path, reads: Path | None = None) -> None:
     if not path.parent.is_dir():
         message = f"{path}: its folder does not exist; make it first with: mkdir -p {path.parent}"
         raise InputError(message)
-    if reads is not None and reads.resolve() in (
-        path.resolve(),
-        rejects_path(path).resolve(),
-        sidecar_path(path).resolve(),
-    ):
-        message = f"{path}: the run would overwrite the pair list it reads ({reads}); choose another name with -o"
-        raise InputError(message)
-    for each in (path, rejects_path(path), sidecar_path(path)):
+    written = (path, rejects_path(path), sidecar_path(path))
+    for read in reads:
+        if isinstance(read, str | Path) and Path(read).resolve() in [each.resolve() for each in written]:
+            message = f"{path}: the run would overwrite the list it reads ({read}); choose another name with -o"
+            raise InputError(message)
+    for each in written:
         if each.is_dir():
             message = f"{each}: is a folder, and a file of this name is to be written; choose another name with -o"
             raise InputError(message)
@@ -102,12 +130,12 @@ def sidecar_path(output: Path) -> Path:
     return output.with_name(output.name + ".json")
 
 
-def write_results(table: ResultTable, path: Path) -> None:
-    """Write a result table as CSV, TSV, Parquet or HDF5, by the suffix of `path`."""
+def write_results(table: EdgeTable, path: Path) -> None:
+    """Write a table as CSV, TSV, Parquet or HDF5, by the suffix of `path`."""
     if path.suffix == ".h5":
         replace_with(path, lambda part: _write_hdf5(table, part))
         return
-    lazy = register_io_source(_io_source(table), schema=table.schema, is_pure=True)
+    lazy = register_io_source(_io_source(table), schema=_schema(table), is_pure=True)
     if path.suffix == ".parquet":
         replace_with(path, lambda part: lazy.sink_parquet(part))
     else:
@@ -138,18 +166,18 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def _io_source(table: ResultTable) -> Callable[..., Iterator[pl.DataFrame]]:
+def _io_source(table: EdgeTable) -> Callable[..., Iterator[pl.DataFrame]]:
     def read(
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
         del predicate, n_rows, batch_size  # a plain sink asks for everything
-        for frame in table.chunks():
-            yield frame if with_columns is None else frame.select(with_columns)
+        for each in _frames(table):
+            yield each if with_columns is None else each.select(with_columns)
 
     return read
 
 
-def _write_hdf5(table: ResultTable, path: Path) -> None:
+def _write_hdf5(table: EdgeTable, path: Path) -> None:
     """``/genes/symbol``; ``/edges/source``, ``/edges/target`` (int32 into genes); ``/edges/<column>`` float32."""
     packed: dict[str, Any] = {
         "compression": "lzf",
@@ -157,19 +185,18 @@ def _write_hdf5(table: ResultTable, path: Path) -> None:
         "fletcher32": True,
         "chunks": (min(CHUNK_ROWS, len(table)),),
     }
-    pairs = table.pairs
+    if len(table) == 0:  # nothing to cut into chunks
+        packed = {}
     with h5py.File(path, "w") as file:
-        file.create_dataset("genes/symbol", data=pairs.genes, dtype=h5py.string_dtype())
-        ends = {"source": pairs.source, "target": pairs.target}
-        for name in ends:
+        file.create_dataset("genes/symbol", data=table.genes, dtype=h5py.string_dtype())
+        for name in ("source", "target"):
             file.create_dataset(f"edges/{name}", (len(table),), np.int32, **packed)
         for name in table.columns:
             file.create_dataset(f"edges/{name}", (len(table),), np.float32, **packed)
-        for start in range(0, len(table), CHUNK_ROWS):
-            rows = table.rows[start : start + CHUNK_ROWS]
-            span = slice(start, start + len(rows))
-            for name, codes in ends.items():
-                file[f"edges/{name}"][span] = codes[rows]
-            values = np.asarray(table.results[rows])
+        start = 0
+        for source, target, values in table.batches():
+            span = slice(start, start + len(source))
+            start = span.stop
+            file["edges/source"][span], file["edges/target"][span] = source, target
             for index, name in enumerate(table.columns):
                 file[f"edges/{name}"][span] = values[:, index]

@@ -111,7 +111,7 @@ def _parquet_chunks(path: Path) -> Iterator[pl.DataFrame]:
 def _text_chunks(path: Path) -> tuple[bool, Iterator[pl.DataFrame]]:
     """Whether the first line is a header, and the table in chunks."""
     try:
-        with _open(path) as file:
+        with open_text(path) as file:
             first = next((line for line in file if line.strip()), b"").decode("utf-8-sig").rstrip("\r\n")
     except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
         message = f"{path}: not a readable text file ({error}); expected .csv or .tsv in UTF-8, or .gz of one"
@@ -139,7 +139,7 @@ def _split_first(line: str, tabs: bool) -> tuple[str, list[str]]:
 
 def _read_text(path: Path, separator: str, places: list[int], header: bool) -> Iterator[pl.DataFrame]:
     number = 0
-    with _open(path) as file:
+    with open_text(path) as file:
         while lines := file.readlines(CHUNK_BYTES):
             rows = [(number + index, line) for index, line in enumerate(lines, 1) if line.strip()]
             if number == 0 and rows:
@@ -175,7 +175,8 @@ def _parse(rows: list[tuple[int, bytes]], separator: str, places: list[int], pat
     return table.select(pl.col(ordered[0]).alias("source"), pl.col(ordered[1]).alias("target"))
 
 
-def _open(path: Path) -> io.BufferedIOBase:
+def open_text(path: Path) -> io.BufferedIOBase:
+    """A text file's bytes, unpacked where its name ends in ``.gz``."""
     if path.suffix.lower() == ".gz":
         return gzip.open(path, "rb")
     return path.open("rb")

@@ -27,7 +27,6 @@ REASONS = (
     "duplicate",
 )
 EMPTY, UNKNOWN_SOURCE, SELF, DUPLICATE = 1, 2, 5, 6
-NEAR_MATCHES = 50
 
 Codes = NDArray[np.int32]
 PairsLike = Path | str | pl.DataFrame | Iterable[tuple[str, str]]
@@ -86,17 +85,11 @@ class ResolvedPairs:
         """
         if self.accepted and not (strict and self.counts()):
             return
-        unknown = self.unknown()
-        first = [
-            f"{name} (did you mean {' or '.join(near)}?)" if (near := names.near(name)) else name
-            for name in unknown[:5]
-        ]
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        named = f"; unknown genes: {', '.join(first)}{more}" if unknown else ""
         why = "strict asks for none of these" if self.accepted else "none is left to score"
         message = (
             f"{len(self.pairs) - self.accepted} of {len(self.pairs)} pairs cannot be scored "
-            f"({say_counts(self.counts())}){named}; {why}: expected gene symbols, one source and one target per line"
+            f"({say_counts(self.counts())}){names.say_unknown(self.unknown())}; {why}: "
+            "expected gene symbols, one source and one target per line"
         )
         raise PairListError(message)
 
@@ -113,13 +106,10 @@ class ResolvedPairs:
         return self.ids[self.pairs.source[rows]], self.ids[self.pairs.target[rows]]
 
     def rejects(self, names: GeneNames) -> pl.DataFrame:
-        """The rejected pairs: row (1 is the first pair), source, target, reason, and near matches.
-
-        Near matches are looked for only for the first `NEAR_MATCHES` unknown names, about 0.05 s each.
-        """
+        """The rejected pairs: row (1 is the first pair), source, target, reason, and near matches."""
         rows = np.flatnonzero(self.reason)
         written = np.array([*self.pairs.genes, ""], dtype=object)
-        near = {name: " ".join(names.near(name)) for name in self.unknown()[:NEAR_MATCHES]}
+        near = names.near_matches(self.unknown())
         source, target = written[self.pairs.source[rows]], written[self.pairs.target[rows]]
         return pl.DataFrame(
             {

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .artifact import Artifact
-from .errors import InputError
-from .session import GraphSession, RuntimeSettings
+from .errors import DeviceMemoryError, InputError
+from .session import GraphSession, RuntimeSettings, memory_budget
 from .translator import PROBES
 
 MOST_SOURCES = 64
 MOST_PAIRS = 1 << 18
+LEAST_TARGETS = 1024
+CACHE = 48 << 20  # bytes of contexts, by the estimate below; measured (bench/NOTES.md)
 
 Features = dict[str, NDArray[np.float32]]
 
@@ -61,7 +64,9 @@ class Prober:
         InputError: a probe is not known.
     """
 
-    def __init__(self, artifact: Artifact, settings: RuntimeSettings, probes: tuple[str, ...] = PROBES) -> None:
+    def __init__(
+        self, artifact: Artifact, settings: RuntimeSettings, probes: tuple[str, ...] = PROBES, arena: bool = False
+    ) -> None:
         if not probes or not set(probes) <= set(PROBES):
             message = f"probes {list(probes)} are not known; expected one or both of {list(PROBES)}"
             raise InputError(message)
@@ -69,9 +74,23 @@ class Prober:
         self.settings = settings
         self.probes = probes
         self.grid = level_grid(artifact, probes)
-        graph = "gdt.onnx" if "gdt" in probes else "vvp.onnx"
-        self.session = GraphSession(artifact.folder / graph, settings)
-        self.provider = self.session.provider
+        self._arena = arena
+        self._budget = memory_budget(settings)
+
+    @cached_property
+    def session(self) -> GraphSession:
+        """The graph, opened when it is first needed.
+
+        Raises:
+            ProviderError: CUDA was asked for and cannot be had.
+        """
+        graph = "gdt.onnx" if "gdt" in self.probes else "vvp.onnx"
+        return GraphSession(self.artifact.folder / graph, self.settings, self._arena)
+
+    @property
+    def provider(self) -> str:
+        """What the graph runs on: ``cpu`` or ``cuda``."""
+        return self.session.provider
 
     def features(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> Features:
         """Features of pairs given by gene ids ``[N]``; per probe float32 ``[N, number of levels]``.
@@ -81,21 +100,53 @@ class Prober:
         out = {probe: np.empty((len(sources), len(rows)), np.float32) for probe, rows in self.grid.rows.items()}
         asked_sources, source_row = np.unique(sources, return_inverse=True)
         asked_targets, target_row = np.unique(targets, return_inverse=True)
-        width = self.sources_at_once(len(asked_targets))
-        step = self.targets_at_once(min(width, len(asked_sources)))
+        width, step = self.block_size(len(asked_sources), len(asked_targets))
         for first in range(0, len(asked_sources), width):
             in_block = (source_row >= first) & (source_row < first + width)
             for start in range(0, len(asked_targets), step):
                 rows = np.flatnonzero(in_block & (target_row >= start) & (target_row < start + step))
                 if len(rows):
                     block = slice(first, first + width), slice(start, start + step)
-                    cells = self._run(asked_sources[block[0]], asked_targets[block[1]])
+                    cells = self.cells(asked_sources[block[0]], asked_targets[block[1]])
                     self._pick(cells, source_row[rows] - first, target_row[rows] - start, rows, out)
         return out
 
+    def features_of_all(self, cells: list[NDArray[np.float32]], source: int) -> Features:
+        """Features of one source of `cells` with all their targets; per probe ``[number of levels, Q]``."""
+        out = {}
+        if "vvp" in self.grid.rows:
+            value = cells[0][source]  # [K, Q]
+            out["vvp"] = value[self.grid.rows["vvp"]]
+            out["vvp"] -= value[self.grid.baseline]
+        if "gdt" in self.grid.rows:
+            out["gdt"] = cells[1][source][self.grid.rows["gdt"]]
+        return out
+
+    def cells(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
+        """Value and, where a probe needs it, gradient of every source with every target, each ``[S, K, Q]``.
+
+        All levels go through the graph at once, or in parts where the memory budget asks for it. Sources and targets
+        are the caller's to cut; see `block_size`. Where memory runs out all the same, the budget is halved for good
+        and the sources, or the targets, are run in halves.
+
+        Raises:
+            DeviceMemoryError: there is no memory for one source and one target.
+        """
+        try:
+            return self._run(sources, targets)
+        except DeviceMemoryError:
+            if len(sources) == len(targets) == 1:
+                raise
+        self._budget //= 2
+        if len(sources) > 1:
+            parts = [self.cells(part, targets) for part in np.array_split(sources, 2)]
+        else:
+            parts = [self.cells(sources, part) for part in np.array_split(targets, 2)]
+        return [np.concatenate(each, axis=0 if len(sources) > 1 else 2) for each in zip(*parts, strict=True)]
+
     def _run(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
         grid = self.grid.levels
-        step = int(np.clip(self._budget() // (len(sources) * self._level_bytes(len(targets))), 1, len(grid)))
+        step = int(np.clip(self._budget // (len(sources) * self._level_bytes(len(targets))), 1, len(grid)))
         parts = [
             self.session.run(
                 self.artifact.context,
@@ -122,19 +173,35 @@ class Prober:
         if "gdt" in out:
             out["gdt"][rows] = cells[1][source, :, target][:, self.grid.rows["gdt"]]
 
+    def block_size(self, sources: int, targets: int) -> tuple[int, int]:
+        """Into how many sources and targets, for one run of the graph, the memory budget cuts these many."""
+        width = min(self.sources_at_once(targets), sources)
+        return width, self.targets_at_once(width)
+
     def sources_at_once(self, targets: int) -> int:
-        """How many sources one run may hold within the memory budget, for a number of targets."""
-        least_targets = min(targets, 1024)
-        return int(np.clip(self._budget() // self._source_bytes(least_targets), 1, MOST_SOURCES))
+        """How many sources one run may hold within the memory budget, for a number of targets.
+
+        All targets are wanted in one run: every further run would compute the contexts of its sources anew. On the
+        CPU the contexts shall fit into its last cache.
+        """
+        in_cache = MOST_SOURCES if self.provider == "cuda" else max(1, CACHE // self._source_bytes(0))
+        return min(self.sources_in_memory(targets), in_cache)
+
+    def sources_in_memory(self, targets: int) -> int:
+        """The same by the memory budget alone."""
+        return int(np.clip(self._budget // self._source_bytes(targets), 1, MOST_SOURCES))
 
     def targets_at_once(self, sources: int) -> int:
-        """How many targets one run of `sources` may hold within the memory budget."""
-        fixed = sources * self._source_bytes(0)
-        each = sources * (self._source_bytes(1) - self._source_bytes(0))
-        return max(1, int((self._budget() - fixed) // each))
+        """How many targets one run of `sources` may hold within the memory budget.
 
-    def _budget(self) -> int:
-        return self.settings.memory_mb << 20
+        Where the contexts alone fill it, level by level (see `cells`); where those of one level do, many: every
+        run computes the contexts anew, and fewer targets would not save what is missing.
+        """
+        for level in (self._source_bytes, self._level_bytes):
+            room = int((self._budget - sources * level(0)) // (sources * (level(1) - level(0))))
+            if room > 0:
+                return room
+        return LEAST_TARGETS
 
     def _source_bytes(self, targets: int) -> int:
         """Estimated bytes of activations and results one source needs with `targets` targets."""

@@ -1,4 +1,4 @@
-"""A file run: a folder ``<output>.run`` with the pair batches and one HDF5 shard per finished block.
+"""A file run: a folder ``<output>.run`` with one HDF5 shard per finished block and, for pair lists, the pair batches.
 
 A shard is written to a temporary file, synced and renamed, because an HDF5 file killed while open is usually
 unreadable. A run that was killed resumes at the first missing shard and ends with the same bytes.
@@ -9,17 +9,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from .errors import InputError
 from .formats import ResultTable, rejects_path, replace_with
-from .genes import GeneNames
 from .pairs import ResolvedPairs, write_pair_batches
 from .probe import MOST_SOURCES, plan_blocks
 
@@ -30,45 +32,114 @@ Report = Callable[[int, int], None]
 Score = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]]
 
 
+@dataclass(frozen=True)
+class ScoreSettings:
+    """What a run writes.
+
+    Attributes:
+        prior: expected share of edges among the pairs; None keeps the training prevalence.
+        features: also write the probe features.
+        strict: refuse a pair list of which any pair would be rejected.
+    """
+
+    prior: float | None = None
+    features: bool = False
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a file run did; also written next to the result as JSON."""
+
+    output: Path
+    rejects: Path | None
+    read: int
+    scored: int
+    rejected: dict[str, int]
+    seconds: float
+    resumed_blocks: int
+
+
+class RunFolder:
+    """The folder of one run, which holds a shard for every finished block.
+
+    Args:
+        output: the result file; the folder lies beside it.
+        fingerprint: hash of all that decides the bytes; a folder with another one is started anew.
+        needs: files that the blocks are computed from, and what writes them.
+    """
+
+    def __init__(self, output: Path, fingerprint: str, needs: Mapping[str, Callable[[Path], object]]) -> None:
+        self.path = output.with_name(output.name + ".run")
+        self.resumed = 0
+        mark = self.path / MARK
+        same = mark.is_file() and mark.read_bytes() == fingerprint.encode()
+        if not (same and all(_readable(self.path / name) for name in needs)):
+            self.remove()
+            self.path.mkdir()
+            for name, write in needs.items():
+                replace_with(self.path / name, write)
+            replace_with(mark, lambda part: part.write_text(fingerprint))
+
+    def shard(self, index: int) -> Path:
+        """Where the shard of a block goes."""
+        return self.path / f"part-{index:05d}.h5"
+
+    def finished(self, index: int) -> bool:
+        """Whether an earlier run finished a block; those that it did are counted in `resumed`."""
+        found = _readable(self.shard(index))
+        self.resumed += found
+        return found
+
+    def write(self, index: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write the shard of a block."""
+        replace_with(self.shard(index), partial(_write_arrays, arrays))
+
+    def remove(self) -> None:
+        """Delete the folder, the fingerprint first: without it, what is left is no run to resume.
+
+        Raises:
+            InputError: something that is no run of ours bears the folder's name.
+        """
+        if not self.path.exists():
+            return
+        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {""}
+        if not all(OURS.fullmatch(name) for name in names):
+            message = f"{self.path}: is in the way and was not made by ugrn; move it, or choose another name with -o"
+            raise InputError(message)
+        (self.path / MARK).unlink(missing_ok=True)
+        shutil.rmtree(self.path)
+
+
 class FileRun:
-    """The folder of one file run: pair batches, and a shard for every finished block.
+    """The run of one pair list: pair batches, and a shard for every finished block.
 
     Args:
         resolved: the pairs.
-        output: the result file; the folder lies beside it.
-        fingerprint: hash of all that decides the bytes; a folder with another one is started anew.
+        output, fingerprint: as for `RunFolder`.
     """
 
     def __init__(self, resolved: ResolvedPairs, output: Path, fingerprint: str) -> None:
         self.resolved = resolved
-        self.folder = output.with_name(output.name + ".run")
+        self.folder = RunFolder(output, fingerprint, {PAIRS: partial(write_pair_batches, resolved)})
         self.shards: list[Path] = []
-        self.resumed = 0
-        mark = self.folder / MARK
-        if not (mark.is_file() and mark.read_text() == fingerprint and _readable(self.folder / PAIRS)):
-            self.remove()
-            self.folder.mkdir()
-            replace_with(self.folder / PAIRS, partial(write_pair_batches, resolved))
-            replace_with(mark, lambda part: part.write_text(fingerprint))
 
     def finish_blocks(self, score: Score, report: Report) -> None:
         """Compute the blocks of the pair batches that have no shard yet."""
-        with h5py.File(self.folder / PAIRS) as file:
+        with h5py.File(self.folder.path / PAIRS) as file:
             ids, indptr = file["genes/id"][:], file["sources/indptr"][:]
             total = int(indptr[-1])
             for index, (first, last) in enumerate(plan_blocks(indptr, MOST_SOURCES)):
-                self.shards.append(self.folder / f"part-{index:05d}.h5")
-                if _readable(self.shards[-1]):
-                    self.resumed += 1
-                else:
+                self.shards.append(self.folder.shard(index))
+                if not self.folder.finished(index):
                     source, target, row = (file[f"pairs/{name}"][first:last] for name in ("source", "target", "row"))
-                    replace_with(self.shards[-1], partial(_write_shard, row, score(ids[source], ids[target])))
+                    self.folder.write(index, {"row": row, "result": score(ids[source], ids[target])})
                 report(last, total)
 
     def table(self, columns: list[str]) -> ResultTable:
         """All shards in the user's order, on disk."""
         shape = (len(self.resolved.pairs), len(columns))
-        path = self.folder / "results.f32"
+        path = self.folder.path / "results.f32"
         with path.open("wb") as file:
             if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a crash in the middle
                 os.posix_fallocate(file.fileno(), 0, 4 * shape[0] * shape[1])
@@ -77,21 +148,6 @@ class FileRun:
             with h5py.File(shard) as file:
                 results[file["row"][:]] = file["result"][:]
         return ResultTable(self.resolved.pairs, self.resolved.accepted_rows(), results, columns)
-
-    def remove(self) -> None:
-        """Delete the folder, the fingerprint first: without it, what is left is no run to resume.
-
-        Raises:
-            InputError: something that is no run of ours bears the folder's name.
-        """
-        if not self.folder.exists():
-            return
-        names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else {""}
-        if not all(OURS.fullmatch(name) for name in names):
-            message = f"{self.folder}: is in the way and was not made by ugrn; move it, or choose another name with -o"
-            raise InputError(message)
-        (self.folder / MARK).unlink(missing_ok=True)
-        shutil.rmtree(self.folder)
 
 
 def _readable(path: Path) -> bool:
@@ -104,17 +160,17 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def _write_shard(rows: NDArray[np.int32], result: NDArray[np.float32], path: Path) -> None:
+def _write_arrays(arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
     with h5py.File(path, "w") as file:
-        file.create_dataset("row", data=rows, fletcher32=True)
-        file.create_dataset("result", data=result, fletcher32=True)
+        for name, values in arrays.items():
+            file.create_dataset(name, data=values, fletcher32=True)
 
 
-def write_rejects(resolved: ResolvedPairs, names: GeneNames, output: Path) -> Path | None:
+def write_rejects(rejects: pl.DataFrame | None, output: Path) -> Path | None:
     """Write ``<output>.rejects.csv`` beside the output, where there are rejects; else delete an earlier run's."""
     path = rejects_path(output)
-    if not resolved.counts():
+    if rejects is None:
         path.unlink(missing_ok=True)
         return None
-    replace_with(path, lambda part: resolved.rejects(names).write_csv(part))
+    replace_with(path, rejects.write_csv)
     return path

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 import warnings
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,42 +14,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from .artifact import Artifact, open_artifact
-from .formats import ResultTable, check_output, replace_with, sidecar_path, write_results
+from .facts import fingerprint, write_sidecar
+from .formats import ResultTable, check_output, frame, write_results
+from .gene_lists import GenesLike, read_network_genes
+from .network import By, NetworkSettings
+from .network_run import NetworkSummary, network_table, write_network
 from .pair_files import read_pairs
 from .pairs import PairsLike, ResolvedPairs, resolve_pairs, say_counts, source_bounds
 from .probe import MOST_SOURCES, Features, Prober, plan_blocks
-from .run import FileRun, Report, write_rejects
-from .session import RuntimeSettings, import_onnxruntime
+from .run import FileRun, Report, ScoreSettings, Summary, write_rejects
+from .session import RuntimeSettings
 from .states import CellState, in_state
 from .translator import EMB, PROBES
-
-
-@dataclass(frozen=True)
-class ScoreSettings:
-    """What a run writes.
-
-    Attributes:
-        prior: expected share of edges among the pairs; None keeps the training prevalence.
-        features: also write the probe features.
-        strict: refuse a pair list of which any pair would be rejected.
-    """
-
-    prior: float | None = None
-    features: bool = False
-    strict: bool = False
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a file run did; also written next to the result as JSON."""
-
-    output: Path
-    rejects: Path | None
-    read: int
-    scored: int
-    rejected: dict[str, int]
-    seconds: float
-    resumed_blocks: int
 
 
 def bundled_artifact() -> Path:
@@ -60,16 +33,14 @@ def bundled_artifact() -> Path:
     return Path(str(files("ugrn.artifacts"))) / "mini"
 
 
-def load(
-    artifact: Path | str | None = None, *, provider: str = "auto", threads: int = 0, memory_mb: int = 256
-) -> Scorer:
+def load(artifact: Path | str | None = None, *, provider: str = "auto", threads: int = 0, memory_mb: int = 0) -> Scorer:
     """Open an artifact for scoring.
 
     Args:
         artifact: its folder; the bundled one where None.
         provider: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; 0 leaves the choice to onnxruntime.
-        memory_mb: budget for one block, in MiB.
+        memory_mb: budget for one run of the graph, in MiB; 0: 256 on the CPU, half of the free memory on a GPU.
 
     Raises:
         ArtifactError: the folder is no artifact, or damaged.
@@ -171,13 +142,13 @@ class Scorer:
         """
         started = time.monotonic()
         output = Path(output)
-        check_output(output, Path(pairs) if isinstance(pairs, str | Path) else None)
+        check_output(output, [pairs])
         columns = self._columns(settings.features)
         prober = self._prober(PROBES)
         self.artifact.translator.check_prior(settings.prior)
         resolved = self.resolve(pairs)
         resolved.require(self.artifact.names, settings.strict)
-        rejects = write_rejects(resolved, self.artifact.names, output)
+        rejects = write_rejects(resolved.rejects(self.artifact.names) if resolved.counts() else None, output)
         run = FileRun(resolved, output, self._fingerprint(resolved, settings))
         run.finish_blocks(
             lambda s, t: self._results(prober.features(s, t), s, t, settings.prior, settings.features), report
@@ -190,15 +161,76 @@ class Scorer:
             scored=resolved.accepted,
             rejected=resolved.counts(),
             seconds=round(time.monotonic() - started, 3),
-            resumed_blocks=run.resumed,
+            resumed_blocks=run.folder.resumed,
         )
         self._write_sidecar(resolved, settings, summary)
-        run.remove()
+        run.folder.remove()
         return summary
+
+    def network(
+        self,
+        sources: GenesLike | None = None,
+        targets: GenesLike | None = None,
+        *,
+        top_k: int | None = None,
+        by: By = "source",
+        min_probability: float = 0.0,
+        prior: float | None = None,
+    ) -> pl.DataFrame:
+        """Score every source with every target, in memory.
+
+        Args:
+            sources, targets: gene names, or a file with one per line; every gene of the artifact where None.
+            top_k, by, min_probability, prior: see `NetworkSettings`.
+
+        Returns:
+            Columns source, target, probability; in the order of the sources, and the strongest of each first.
+            Names that cannot be used are left out, with a warning that counts them by reason.
+
+        Raises:
+            InputError: a setting is out of its range.
+            GeneListError: a list cannot be read, or nothing is left to score.
+            ArtifactError: the artifact has no translator.
+        """
+        asked = NetworkSettings(top_k, by, min_probability, prior)
+        genes = read_network_genes(sources, targets, self.artifact.names)
+        genes.require(self.artifact.names)
+        for label, counts in genes.counts().items():
+            warnings.warn(f"{sum(counts.values())} {label} were not used: {say_counts(counts)}", stacklevel=2)
+        return frame(network_table(self.artifact, self.settings, genes, asked))
+
+    def network_file(
+        self,
+        sources: GenesLike | None,
+        targets: GenesLike | None,
+        output: Path | str,
+        settings: NetworkSettings = NetworkSettings(),  # noqa: B008 - frozen
+        report: Report = lambda done, total: None,
+    ) -> NetworkSummary:
+        """Score every source with every target into a file, crash-safe and resumable.
+
+        Args:
+            sources, targets: as for `network`.
+            output: ``.csv``, ``.tsv``, ``.parquet`` or ``.h5``. Beside it: ``<output>.json`` (settings, counts,
+                hashes) and, where names were rejected, ``<output>.rejects.csv``.
+            settings: which edges to write.
+            report: called with pairs done and pairs in all.
+
+        Raises:
+            InputError: the output cannot be written.
+            GeneListError: as for `network`, or `strict` and rejects.
+            ArtifactError: the artifact has no translator.
+        """
+        output = Path(output)
+        check_output(output, [sources, targets])
+        genes = read_network_genes(sources, targets, self.artifact.names)
+        genes.require(self.artifact.names, settings.strict)
+        return write_network(self.artifact, self.settings, genes, output, settings, report)
 
     def _prober(self, probes: tuple[str, ...]) -> Prober:
         if probes not in self._probers:
             self._probers[probes] = Prober(self.artifact, self.settings, probes)
+            _ = self._probers[probes].session  # a provider that is not there is told of at once
         return self._probers[probes]
 
     def _usable(self, pairs: PairsLike) -> ResolvedPairs:
@@ -239,39 +271,27 @@ class Scorer:
 
     def _fingerprint(self, resolved: ResolvedPairs, settings: ScoreSettings) -> str:
         """Hash of all that decides the bytes of a run."""
-        digest = hashlib.sha256()
-        decides = [self.artifact.digest, _versions(), asdict(self.settings), settings.prior, settings.features]
-        digest.update(json.dumps(decides, sort_keys=True).encode())
-        digest.update("\n".join(resolved.pairs.genes).encode())
-        for codes in (resolved.pairs.source, resolved.pairs.target):
-            digest.update(codes.tobytes())
-        return digest.hexdigest()
+        pairs = resolved.pairs
+        asked = [settings.prior, settings.features]
+        return fingerprint(self.artifact, self.settings, asked, pairs.genes, (pairs.source, pairs.target))
 
     def _write_sidecar(self, resolved: ResolvedPairs, settings: ScoreSettings, summary: Summary) -> None:
-        facts = {
-            "artifact": {"backbone": self.artifact.manifest.backbone, "sha256": self.artifact.digest},
-            "versions": _versions(),
-            "settings": asdict(settings) | asdict(self.settings) | {"ran_on": self._prober(PROBES).provider},
+        chosen = asdict(settings) | asdict(self.settings) | {"ran_on": self._prober(PROBES).provider}
+        counts = {
             "pairs": {"read": summary.read, "scored": summary.scored, "rejected": summary.rejected},
             "genes": {"distinct": len(resolved.pairs.genes), "unknown": len(resolved.unknown())},
             "header_line": resolved.pairs.header,
             "resumed_blocks": summary.resumed_blocks,
-            "wall_seconds": summary.seconds,
         }
-        replace_with(sidecar_path(summary.output), lambda part: part.write_text(json.dumps(facts, indent=2) + "\n"))
+        write_sidecar(summary.output, self.artifact, chosen, counts, summary.seconds)
 
 
 def _frame(resolved: ResolvedPairs, results: NDArray[np.float32], columns: list[str]) -> pl.DataFrame:
     """Results of the accepted pairs ``[accepted, columns]`` as a data frame in the user's order."""
     spread = np.empty((len(resolved.pairs), len(columns)), np.float32)
     spread[resolved.accepted_rows()] = results
-    return ResultTable(resolved.pairs, resolved.accepted_rows(), spread, columns).frame()
+    return frame(ResultTable(resolved.pairs, resolved.accepted_rows(), spread, columns))
 
 
 def _stack(features: Features, probes: tuple[str, ...]) -> NDArray[np.float32]:
     return np.concatenate([features[probe] for probe in probes], axis=1)
-
-
-def _versions() -> dict[str, str]:
-    packages = {name: version(name) for name in ("ugrn", "numpy", "h5py", "polars")}
-    return packages | {"onnxruntime": str(import_onnxruntime().__version__)}

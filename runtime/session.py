@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -9,10 +11,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ArtifactError, InputError, MissingExtraError, ProviderError
+from .errors import ArtifactError, DeviceMemoryError, InputError, MissingExtraError, ProviderError
 
 Provider = Literal["auto", "cpu", "cuda"]
 MOST_THREADS = 1024
+LEAST_BUDGET_MB = 16
+CPU_BUDGET_MB = 256
+OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc", "bad allocation", "cublas_status_alloc_failed")
+CUDA_LIBRARIES = ("libcudart.so.13", "libcudart.so.12", "cudart64_13.dll", "cudart64_12.dll")
 _ORT_NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -23,23 +29,29 @@ class RuntimeSettings:
     Attributes:
         provider: ``auto`` takes CUDA where onnxruntime offers it and it starts, else the CPU.
         threads: CPU threads; 0 leaves the choice to onnxruntime.
-        memory_mb: budget for activations and results of one block, in MiB.
+        memory_mb: budget for activations and results of one run of a graph, in MiB; 0: on the CPU `CPU_BUDGET_MB`,
+            on a GPU half of what is free there.
     """
 
     provider: Provider = "auto"
     threads: int = 0
-    memory_mb: int = 256
+    memory_mb: int = 0
 
     def __post_init__(self) -> None:
         if self.provider not in get_args(Provider):
             message = f"provider {self.provider!r} is not known; expected auto, cpu or cuda"
             raise InputError(message)
-        if not 0 <= self.threads <= MOST_THREADS or self.memory_mb < 16:
+        if not 0 <= self.threads <= MOST_THREADS or 0 != self.memory_mb < LEAST_BUDGET_MB:
             message = (
                 f"found {self.threads} threads and a budget of {self.memory_mb} MiB; "
-                f"expected 0 to {MOST_THREADS} threads and a budget of at least 16"
+                f"expected 0 to {MOST_THREADS} threads and a budget of at least {LEAST_BUDGET_MB}, or 0 for the usual"
             )
             raise InputError(message)
+
+
+def processors() -> int:
+    """How many processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def import_onnxruntime() -> Any:
@@ -62,16 +74,17 @@ class GraphSession:
     Args:
         path: of the graph.
         settings: provider and threads.
+        arena: keep freed memory for the next run. For runs of one shape; with others it would only grow.
 
     Raises:
         ProviderError: CUDA was asked for and cannot be had.
     """
 
-    def __init__(self, path: Path, settings: RuntimeSettings) -> None:
+    def __init__(self, path: Path, settings: RuntimeSettings, arena: bool = False) -> None:
         ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = settings.threads
-        options.enable_cpu_mem_arena = False  # shapes differ from block to block: an arena would only grow
+        options.enable_cpu_mem_arena = arena
         options.enable_mem_pattern = False
         options.log_severity_level = 3
         wanted = _providers(ort, settings.provider)
@@ -80,6 +93,7 @@ class GraphSession:
         except Exception as error:  # noqa: BLE001 - onnxruntime raises its own classes, straight from Exception
             message = f"{path}: onnxruntime cannot load it ({error}); export the artifact again"
             raise ArtifactError(message) from error
+        self._kept: dict[str, tuple[NDArray[Any], Any]] = {}
         self.provider = "cuda" if _ORT_NAMES["cuda"] in self._session.get_providers() else "cpu"
         if settings.provider == "cuda" and self.provider != "cuda":
             message = (
@@ -107,16 +121,67 @@ class GraphSession:
 
         Returns:
             ``[value]`` or ``[value, gradient]``, each ``[S, K, Q]``.
+
+        Raises:
+            DeviceMemoryError: there is no memory left for it; ask for less at once.
         """
-        feeds = {
+        feeds: dict[str, NDArray[Any]] = {
             "context": context,
             "context_values": context_values,
             "sources": sources,
             "levels": levels,
             "targets": targets,
         }
-        outputs: list[NDArray[np.float32]] = self._session.run(None, feeds)
+        try:
+            outputs: list[NDArray[np.float32]] = (
+                self._session.run(None, feeds) if self.provider == "cpu" else self._run_bound(feeds)
+            )
+        except Exception as error:
+            if any(word in str(error).lower() for word in OUT_OF_MEMORY):
+                message = f"no memory left for {len(sources)} sources and {len(targets)} targets at once ({error})"
+                raise DeviceMemoryError(message) from error
+            raise
         return outputs
+
+    def _run_bound(self, feeds: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Run with inputs and outputs on the device: only the results are copied back, once.
+
+        What stays the same from run to run is copied there once.
+        """
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            kept = self._kept.get(name)
+            if kept is None or kept[0] is not array:
+                kept = array, import_onnxruntime().OrtValue.ortvalue_from_numpy(array, self.provider, 0)
+                self._kept[name] = kept
+            binding.bind_ortvalue_input(name, kept[1])
+        for output in self._session.get_outputs():
+            binding.bind_output(output.name, self.provider, 0)
+        self._session.run_with_iobinding(binding)
+        copied: list[NDArray[np.float32]] = binding.copy_outputs_to_cpu()
+        return copied
+
+
+def memory_budget(settings: RuntimeSettings) -> int:
+    """Bytes that activations and results of one run may take; see `RuntimeSettings.memory_mb`."""
+    if settings.memory_mb:
+        return settings.memory_mb << 20
+    on_gpu = settings.provider != "cpu" and "cuda" in _providers(import_onnxruntime(), settings.provider)
+    free = free_gpu_bytes() if on_gpu else 0
+    return free // 2 or CPU_BUDGET_MB << 20
+
+
+def free_gpu_bytes() -> int:
+    """Memory that is free on the first GPU; 0 where CUDA's runtime library cannot say."""
+    for name in CUDA_LIBRARIES:
+        try:
+            ask = ctypes.CDLL(name).cudaMemGetInfo
+        except (OSError, AttributeError):
+            continue
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        if ask(ctypes.byref(free), ctypes.byref(total)) == 0:
+            return free.value
+    return 0
 
 
 def _providers(ort: Any, asked: Provider) -> list[str]:

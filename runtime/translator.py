@@ -18,36 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ArtifactError, InputError
+from .mlp import Array as Array
+from .mlp import Mlp as Mlp
 
-Array = NDArray[np.float32]
 CalibrationKind = Literal["none", "temperature", "platt", "isotonic"]
 PROBES = ("vvp", "gdt")
 EMB = "emb"
 CHUNK = 8192  # pairs whose embeddings are gathered at once
-
-
-@dataclass(frozen=True)
-class Mlp:
-    """A multilayer perceptron with tanh units over robustly scaled features.
-
-    Attributes:
-        centre, scale: ``[F]``; a feature x enters as asinh((x - centre) / scale), which tames heavy tails.
-        weights: matrices ``[in, out]``, the last one ``[in, 1]``.
-        biases: vectors ``[out]``.
-    """
-
-    centre: Array
-    scale: Array
-    weights: tuple[Array, ...]
-    biases: tuple[Array, ...]
-
-    def logits(self, features: Array) -> Array:
-        """Features ``[N, F]`` to logits ``[N]``."""
-        x = np.arcsinh((features - self.centre) / self.scale)
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = np.tanh(x @ weight + bias)
-        out: Array = (x @ self.weights[-1] + self.biases[-1])[:, 0]
-        return out
 
 
 @dataclass(frozen=True)
@@ -74,6 +51,12 @@ class Product:
             rows = slice(first, first + CHUNK)
             left, right = (embeddings[ids[rows]].astype(np.float32) for ids in (sources, targets))
             out[rows] = self.logits(left * right)
+        return out
+
+    def of_all(self, left: Array, right: Array) -> Array:
+        """The logits ``[S, Q]`` of every source with every target, from their embeddings ``[S, E]`` and ``[Q, E]``."""
+        out: Array = np.matmul(left * self.weight, right.T)
+        np.add(out, self.bias[0], out=out)
         return out
 
 

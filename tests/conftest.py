@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ import torch
 from ugrn.export.backbones.base import Origin
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
 from ugrn.export.bundle import ExportSettings, add_translator, write_artifact
-from ugrn.runtime.translator import Calibration, Mlp, Translator
+from ugrn.runtime import RuntimeSettings, open_artifact
+from ugrn.runtime.probe import Prober
+from ugrn.runtime.translator import Calibration, Mlp, Product, Translator
 
 GENES = 60
+CONTEXT = ("GENE3", "GENE7", "GENE50")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -75,7 +79,7 @@ def backbone() -> MiniBackbone:
 def untrained(tmp_path_factory: pytest.TempPathFactory, backbone: MiniBackbone) -> Path:
     """An artifact without a translator: mvc readout, three context genes."""
     folder = tmp_path_factory.mktemp("artifacts") / "untrained"
-    settings = ExportSettings(context=("GENE3", "GENE7", "GENE50"), torchscript=True)
+    settings = ExportSettings(context=CONTEXT, torchscript=True)
     write_artifact(backbone, folder, settings, Origin({"OLDNAME": "GENE5"}, "a licence\n", {}))
     return folder
 
@@ -86,6 +90,35 @@ def artifact(untrained: Path) -> Path:
     folder = untrained.with_name("trained")
     add_translator(untrained, make_translator(), METRICS, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def table() -> np.ndarray:
+    """Embeddings of the genes."""
+    return np.random.default_rng(8).normal(size=(GENES, 7)).astype(np.float16)
+
+
+@pytest.fixture(scope="session")
+def joined(tmp_path_factory: pytest.TempPathFactory, backbone: MiniBackbone, table: np.ndarray) -> Path:
+    """The trained artifact with embeddings, whose translator reads their products too."""
+    rng = np.random.default_rng(4)
+    folder = tmp_path_factory.mktemp("joined") / "a"
+    write_artifact(backbone, folder, ExportSettings(context=CONTEXT, embeddings=table), Origin())
+    product = Product(rng.normal(size=table.shape[1]).astype(np.float32), np.array([0.3], np.float32))
+    shares = {"vvp": 0.1, "gdt": 0.2, "emb": 0.7}
+    add_translator(folder, replace(make_translator(), product=product, shares=shares), METRICS)
+    return folder
+
+
+@pytest.fixture
+def squeeze(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int, int], None]:
+    """Leave runs of an artifact's graph memory for so many levels of one source with so many targets."""
+
+    def leave(artifact: Path, levels: int, targets: int) -> None:
+        small = levels * Prober(open_artifact(artifact), RuntimeSettings("cpu"))._level_bytes(targets)
+        monkeypatch.setattr("ugrn.runtime.probe.memory_budget", lambda settings: small)
+
+    return leave
 
 
 @pytest.fixture(scope="session")

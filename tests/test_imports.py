@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-ALLOWED_IN_RUNTIME = {"numpy", "h5py", "polars", "onnxruntime", "ugrn"}
+ALLOWED_IN_RUNTIME = {"numpy", "h5py", "polars", "onnxruntime", "threadpoolctl", "ugrn"}
 FORBIDDEN = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "pandas", "anndata", "ugrn.export")
 
 PROBE = """

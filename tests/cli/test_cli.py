@@ -73,6 +73,16 @@ def test_score_writes_a_table_and_says_what_it_left_out(artifact: Path, pairs: P
         (["score", "{pairs}", "--artifact", "{artifact}", "-o", "e.csv", "--strict"], "did you mean"),
         (["score", "{pairs}", "--artifact", "{untrained}", "-o", "e.csv"], "ugrn train"),
         (["score", "{pairs}", "--nonsense"], "No such option"),
+        (["network", "--artifact", "{artifact}"], "-o"),
+        (["network", "--sources", "{pairs}", "--artifact", "{artifact}", "-o", "n.csv"], "none is left"),
+        (["network", "--sources", "nowhere.txt", "--artifact", "{artifact}", "-o", "n.csv"], "no such file"),
+        (["network", "--artifact", "{artifact}", "-o", "n.csv", "--by", "target"], "add --top-k"),
+        (["network", "--artifact", "{artifact}", "-o", "n.csv", "--top-k", "0"], "from 1"),
+        (["network", "--artifact", "{artifact}", "-o", "n.csv", "--prior", "0"], "between 0 and 1"),
+        (["network", "--artifact", "{artifact}", "-o", "n.doc"], ".parquet"),
+        (["network", "--artifact", "{artifact}", "-o", "n.csv", "--groupby", "x"], "need --context-values"),
+        (["network", "--artifact", "{artifact}", "-o", "n.csv", "--provider", "cuda"], "ugrn[gpu]"),
+        (["network", "--artifact", "{untrained}", "-o", "n.csv"], "ugrn train"),
         (["export", "unheard-of", "nowhere", "-o", "out"], "mini"),
         (["export", "mini", "nowhere", "-o", "out"], "ugrn pretrain"),
         (["train", "{artifact}", "--edges", "{pairs}"], "fewer than 20"),
@@ -91,6 +101,19 @@ def test_mistakes_are_one_message_and_exit_code_2(
     assert done.returncode == 2, done.stderr
     assert words in re.sub(r"[│\s]+", " ", done.stderr).replace("no- such", "no such")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_network_writes_edges_and_says_what_it_left_out(artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "tfs.txt").write_text("GENE1\nGENE61\nGENE2\n")
+    arguments = ("network", "--sources", tmp_path / "tfs.txt", "--artifact", artifact, "-o", tmp_path / "n.csv")
+    done = ugrn(*arguments, "--top-k", 5)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 3 sources rejected (1 unknown gene)" in done.stderr
+    assert "n.csv.rejects.csv" in done.stderr
+    assert "118 pairs of 2 sources and 60 targets scored (2 self-pairs left out), 10 edges written" in done.stderr
+    assert pl.read_csv(tmp_path / "n.csv")["source"].to_list() == ["GENE1"] * 5 + ["GENE2"] * 5
+    assert ugrn(*arguments, "--strict").returncode == 2
+    assert "--top-k 20 --by target" in ugrn("network", "--help").stdout
 
 
 def test_info_and_doctor(artifact: Path) -> None:
@@ -128,15 +151,16 @@ def test_a_terminal_gets_one_moving_line_with_rate_and_time_left(artifact: Path,
     assert "pairs/s" in shown
 
 
-def test_ctrl_c_is_quiet_and_leaves_a_resumable_run(artifact: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["score", "network"])
+def test_ctrl_c_is_quiet_and_leaves_a_resumable_run(artifact: Path, tmp_path: Path, command: str) -> None:
     slow = (
-        "import time, ugrn.runtime.run as s; s.MOST_SOURCES = 1\n"
-        "from ugrn.runtime.probe import Prober\n"
-        "f = Prober.features\n"
-        "Prober.features = lambda *a: (time.sleep(0.05), f(*a))[1]\n"
+        "import time, ugrn.runtime.run as s, ugrn.runtime.probe as p; s.MOST_SOURCES = p.MOST_SOURCES = 1\n"
+        "f = p.Prober.cells\n"
+        "p.Prober.cells = lambda *a: (time.sleep(0.05), f(*a))[1]\n"
         "from ugrn.cli.main import run; run()"
     )
-    arguments = ["score", many_pairs(tmp_path / "p.csv"), "--artifact", artifact, "-o", tmp_path / "e.csv"]
+    pairs = [many_pairs(tmp_path / "p.csv")] if command == "score" else []
+    arguments = [command, *pairs, "--artifact", artifact, "-o", tmp_path / "e.csv"]
     process = subprocess.Popen([sys.executable, "-c", slow, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "e.csv.run" / "part-00002.h5").exists():
         time.sleep(0.01)

@@ -23,9 +23,21 @@ load(sys.argv[1], provider="cpu", threads=1).score_file(
 )
 """
 
+NETWORK = """
+import sys, time
+from pathlib import Path
+import ugrn.runtime.probe as probe
+from ugrn.runtime import NetworkSettings, load
+probe.MOST_SOURCES = 2
+slow = float(sys.argv[4])
+load(sys.argv[1], provider="cpu", threads=2).network_file(
+    sys.argv[2], None, Path(sys.argv[3]), NetworkSettings(5, "target"), lambda done, total: time.sleep(slow)
+)
+"""
 
-def start(artifact: Path, pairs: Path, output: Path, slow: float) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", RUN, artifact, pairs, output, str(slow)])
+
+def start(artifact: Path, pairs: Path, output: Path, slow: float, code: str = RUN) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", code, artifact, pairs, output, str(slow)])
 
 
 @pytest.fixture
@@ -84,3 +96,21 @@ def test_a_run_resumes_instead_of_starting_anew(artifact: Path, pairs: Path, tmp
     pairs.write_text("GENE1,GENE7\n")
     assert start(artifact, pairs, output, 0).wait() == 0
     assert len(output.read_text().splitlines()) == 2
+
+
+@pytest.mark.slow
+def test_a_killed_network_ends_with_the_same_bytes(artifact: Path, tmp_path: Path) -> None:
+    genes = tmp_path / "genes.txt"
+    genes.write_text("".join(f"GENE{row}\n" for row in range(0, 60, 2)))
+    assert start(artifact, genes, tmp_path / "whole.parquet", 0, NETWORK).wait() == 0
+    output = tmp_path / "killed.parquet"
+    for shard in (0, 4, 9):
+        process = start(artifact, genes, output, 0.05, NETWORK)
+        while not (tmp_path / "killed.parquet.run" / f"part-{shard:05d}.h5").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert not output.exists()
+    assert start(artifact, genes, output, 0, NETWORK).wait() == 0
+    assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert {path.name for path in tmp_path.glob("killed*")} == {"killed.parquet", "killed.parquet.json"}

@@ -12,37 +12,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ugrn.export.backbones.base import Origin
-from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.bundle import ExportSettings, add_translator, write_artifact
 from ugrn.runtime import ScoreSettings, load, open_artifact
 from ugrn.runtime.artifact import file_entry
 from ugrn.runtime.errors import ArtifactError
 from ugrn.runtime.states import CellState
-from ugrn.runtime.translator import Product, Translator, load_translator, save_translator
+from ugrn.runtime.translator import Translator, load_translator, save_translator
 
-WIDTH = 7
 PAIRS = [(f"GENE{a}", f"GENE{b}") for a, b in ((1, 2), (2, 1), (5, 40), (40, 41), (3, 59))]
-
-
-@pytest.fixture(scope="module")
-def table() -> np.ndarray:
-    return np.random.default_rng(8).normal(size=(60, WIDTH)).astype(np.float16)
-
-
-@pytest.fixture(scope="module")
-def joined(artifact: Path, backbone: MiniBackbone, table: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained artifact with embeddings, whose translator reads their products too."""
-    rng = np.random.default_rng(4)
-    folder = tmp_path_factory.mktemp("joined") / "a"
-    settings = ExportSettings(context=("GENE3", "GENE7", "GENE50"), embeddings=table)
-    write_artifact(backbone, folder, settings, Origin())
-    product = Product(rng.normal(size=WIDTH).astype(np.float32), np.array([0.3], np.float32))
-    shares = {"vvp": 0.1, "gdt": 0.2, "emb": 0.7}
-    plain = open_artifact(artifact)
-    translator = replace(plain.translator, product=product, shares=shares)
-    add_translator(folder, translator, plain.manifest.metrics)
-    return folder
 
 
 def test_scores_are_the_weighted_mean(joined: Path, artifact: Path, table: np.ndarray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -21,6 +22,7 @@ from ugrn.runtime.probe import Prober
 from ugrn.runtime.session import RuntimeSettings
 from ugrn.runtime.translator import Calibration, Translator, load_translator, logit, save_translator, sigmoid
 
+Squeeze = Callable[[Path, int, int], None]
 RNG = np.random.default_rng(11)
 ROWS = [(f"GENE{a}", f"GENE{b}") for a, b in RNG.permutation([(a, b) for a in range(20) for b in range(60) if a != b])]
 ROWS = ROWS[:400]
@@ -75,12 +77,12 @@ def test_scores_do_not_depend_on_the_other_pairs_or_their_order(artifact: Path) 
     assert whole.select("source", "target").rows() == ROWS
 
 
-def test_a_small_memory_budget_gives_the_same_scores(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_memory_budget_gives_the_same_scores(artifact: Path, squeeze: Squeeze) -> None:
     expected = load(artifact).score(ROWS)
-    monkeypatch.setattr(Prober, "_budget", lambda self: 40_000)
+    squeeze(artifact, 1, 20)
     prober = Prober(open_artifact(artifact), RuntimeSettings("cpu"))
     assert prober.sources_at_once(30) == 1
-    assert prober.targets_at_once(1) < 60
+    assert prober.targets_at_once(1) == 20
     found = load(artifact).score(ROWS)
     np.testing.assert_allclose(found["probability"], expected["probability"], atol=1e-4)
 
@@ -230,10 +232,16 @@ def test_files_torn_by_a_power_cut_are_made_again(artifact: Path, tmp_path: Path
     assert (tmp_path / "e.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
-def test_levels_are_split_where_one_source_is_too_large(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_levels_are_split_where_one_source_is_too_large(artifact: Path, squeeze: Squeeze) -> None:
     pairs = [(f"GENE{a}", f"GENE{b}") for a in range(4) for b in range(10, 20)]
     whole = load(artifact).features(pairs)
-    monkeypatch.setattr("ugrn.runtime.probe.Prober._budget", lambda self: 3 * self._level_bytes(10))
+    squeeze(artifact, 3, 10)
     split = load(artifact).features(pairs)
     columns = [name for name in whole.columns if name.startswith(("vvp", "gdt"))]
     np.testing.assert_allclose(split.select(columns).to_numpy(), whole.select(columns).to_numpy(), atol=1e-6)
+
+
+def test_a_context_that_fills_the_budget_does_not_cut_targets_into_crumbs(artifact: Path, squeeze: Squeeze) -> None:
+    squeeze(artifact, 1, 0)
+    prober = Prober(open_artifact(artifact), RuntimeSettings("cpu"))
+    assert prober.block_size(5, 20_000) == (1, 1024)

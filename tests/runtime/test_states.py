@@ -136,5 +136,10 @@ def test_one_result_per_group(tmp_path: Path, artifact: Path, counts: np.ndarray
     first, second = ((tmp_path / f"e.{name}.csv").read_text() for name in ("B-cell", "T-NK"))
     assert first != second
     assert not (tmp_path / "e.csv").exists()
+    (tmp_path / "genes.txt").write_text("GENE1\nGENE2\nGENE9\n")
+    arguments[:2] = ["network", "--sources", str(tmp_path / "genes.txt")]
+    done = CliRunner().invoke(app, [*arguments, "--context-values", str(cells), "--groupby", "cell_type"])
+    assert done.exit_code == 0, done.output
+    assert len((tmp_path / "e.T-NK.csv").read_text().splitlines()) == 3 * 59 + 1
     refused = CliRunner().invoke(app, [*arguments, "--groupby", "cell_type"])
     assert refused.exit_code == 2

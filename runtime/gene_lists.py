@@ -1,0 +1,183 @@
+"""Gene lists: the sources and the targets of a network, one name per line.
+
+Names that cannot be used are rejected with a reason, never dropped.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from .errors import GeneListError
+from .genes import GeneNames
+from .pair_files import open_text
+from .pairs import Codes, say_counts
+
+REASONS = ("", "empty name", "unknown gene", "duplicate")
+EMPTY, UNKNOWN, DUPLICATE = 1, 2, 3
+
+GenesLike = Path | str | Iterable[str]
+
+
+@dataclass(frozen=True)
+class GeneList:
+    """A gene list with every name looked up.
+
+    Attributes:
+        label: ``sources`` or ``targets``.
+        names: N names as written.
+        lines: line of each (of a Python list: its place), 1 is the first.
+        ids: int32 ``[N]``, vocabulary row of each name, -1 where unknown.
+        reason: uint8 ``[N]`` into `REASONS`; 0 where the gene is used.
+    """
+
+    label: str
+    names: list[str]
+    lines: list[int]
+    ids: Codes
+    reason: NDArray[np.uint8]
+
+    def used(self) -> tuple[list[str], Codes]:
+        """Names and vocabulary rows of the genes that are used, in the list's order."""
+        rows = np.flatnonzero(self.reason == 0)
+        return [self.names[row] for row in rows], self.ids[rows]
+
+    def counts(self) -> dict[str, int]:
+        """Rejected names by reason."""
+        found = np.bincount(self.reason, minlength=len(REASONS))
+        return {reason: int(n) for reason, n in zip(REASONS[1:], found[1:], strict=True) if n}
+
+    def unknown(self) -> list[str]:
+        """The distinct names that are not in the vocabulary."""
+        return list(dict.fromkeys(self.names[row] for row in np.flatnonzero(self.reason == UNKNOWN)))
+
+    def require(self, names: GeneNames, strict: bool = False) -> None:
+        """Refuse a list of which nothing can be used or, with `strict`, not everything.
+
+        Raises:
+            GeneListError: with the counts, and the first unknown genes with near matches.
+        """
+        usable = int((self.reason == 0).sum())
+        if usable and not (strict and self.counts()):
+            return
+        why = "strict asks for none of these" if usable else "none is left to score"
+        message = (
+            f"{len(self.names) - usable} of {len(self.names)} {self.label} cannot be used "
+            f"({say_counts(self.counts())}){names.say_unknown(self.unknown())}; {why}: "
+            "expected gene symbols, one per line"
+        )
+        raise GeneListError(message)
+
+    def rejects(self, names: GeneNames) -> pl.DataFrame:
+        """The rejected names: list, line, name, reason, and near matches."""
+        near = names.near_matches(self.unknown())
+        rows = np.flatnonzero(self.reason)
+        table = [
+            (self.label, self.lines[row], self.names[row], REASONS[self.reason[row]], near.get(self.names[row], ""))
+            for row in rows
+        ]
+        text = pl.String()
+        schema = {"list": text, "line": pl.Int64(), "name": text, "reason": text, "did_you_mean": text}
+        return pl.DataFrame(table, schema=schema, orient="row")
+
+
+def read_genes(label: str, genes: GenesLike | None, names: GeneNames) -> GeneList:
+    """Read a gene list and look up its names.
+
+    Args:
+        label: what the list is, for messages.
+        genes: a text file (also ``.gz``) with one name per line, blank lines passed over; names; or None for every
+            gene of the vocabulary.
+        names: the vocabulary.
+
+    Raises:
+        GeneListError: the list cannot be read, or is empty.
+    """
+    if isinstance(genes, str | Path):
+        lines, written = _read_lines(Path(genes), label)
+    else:
+        written = list(names.symbols if genes is None else genes)
+        lines = list(range(1, len(written) + 1))
+        if not all(isinstance(name, str) for name in written):
+            message = (
+                f"{label}: expected gene names as text, found {next(n for n in written if not isinstance(n, str))!r}"
+            )
+            raise GeneListError(message)
+        written = [name.strip() for name in written]
+    if not written:
+        message = (
+            f"{label}{f' ({genes})' if isinstance(genes, str | Path) else ''}: no genes found; expected one per line"
+        )
+        raise GeneListError(message)
+    ids = names.ids(written)
+    reason = np.zeros(len(ids), np.uint8)
+    again = np.ones(len(ids), bool)
+    again[np.unique(ids, return_index=True)[1]] = False
+    reason[again] = DUPLICATE
+    reason[ids < 0] = UNKNOWN
+    reason[[not name for name in written]] = EMPTY
+    return GeneList(label, written, lines, ids, reason)
+
+
+@dataclass(frozen=True)
+class NetworkGenes:
+    """The sources and the targets of a network."""
+
+    sources: GeneList
+    targets: GeneList
+
+    @property
+    def self_pairs(self) -> int:
+        """Genes that are on both lists; their pairs with themselves are left out."""
+        return len(np.intersect1d(self.sources.used()[1], self.targets.used()[1]))
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs are scored."""
+        return len(self.sources.used()[1]) * len(self.targets.used()[1]) - self.self_pairs
+
+    def require(self, names: GeneNames, strict: bool = False) -> None:
+        """Refuse lists that leave nothing to score or, with `strict`, of which anything is rejected.
+
+        Raises:
+            GeneListError: with the counts, and the first unknown genes with near matches.
+        """
+        self.sources.require(names, strict)
+        self.targets.require(names, strict)
+        if self.pairs == 0:
+            message = f"the only source, {self.sources.used()[0][0]}, is the only target; expected two different genes"
+            raise GeneListError(message)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Rejected names by list and reason; only lists that have any."""
+        return {each.label: each.counts() for each in (self.sources, self.targets) if each.counts()}
+
+    def rejects(self, names: GeneNames) -> pl.DataFrame | None:
+        """The rejected names of both lists, or None where there are none."""
+        return pl.concat([each.rejects(names) for each in (self.sources, self.targets)]) if self.counts() else None
+
+
+def read_network_genes(sources: GenesLike | None, targets: GenesLike | None, names: GeneNames) -> NetworkGenes:
+    """Read both lists; see `read_genes`."""
+    return NetworkGenes(read_genes("sources", sources, names), read_genes("targets", targets, names))
+
+
+def _read_lines(path: Path, label: str) -> tuple[list[int], list[str]]:
+    """Numbers and text of the lines that are not blank."""
+    if not path.is_file():
+        message = f"{path}: no such file; expected the {label}, one gene per line (.txt, also .gz)"
+        raise GeneListError(message)
+    try:
+        with open_text(path) as file:
+            text = file.read().decode("utf-8-sig")
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+        message = f"{path}: not a readable text file ({error}); expected the {label}, one gene per line, in UTF-8"
+        raise GeneListError(message) from error
+    found = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return [number for number, _ in found], [name for _, name in found]

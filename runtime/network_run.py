@@ -1,0 +1,180 @@
+"""A network in memory, or in a file: crash-safe, resumable, and read back block by block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from .artifact import Artifact
+from .edges import Edges, TargetCut, strongest
+from .facts import fingerprint, write_sidecar
+from .formats import CHUNK_ROWS, Batch, write_results
+from .gene_lists import NetworkGenes
+from .network import NetworkScorer, NetworkSettings
+from .run import Report, RunFolder, write_rejects
+from .session import RuntimeSettings
+from .translator import Array
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """What a file run did; also written next to the result as JSON.
+
+    Attributes:
+        rejected: names by list and reason.
+        sources, targets: how many genes were used.
+        scored: pairs; `self_pairs` were left out.
+        written: edges of the result.
+    """
+
+    output: Path
+    rejects: Path | None
+    rejected: dict[str, dict[str, int]]
+    sources: int
+    targets: int
+    scored: int
+    self_pairs: int
+    written: int
+    seconds: float
+    resumed_blocks: int
+
+
+class NetworkTable:
+    """The edges of a network in the order of the sources, computed once and kept in memory or in a run's folder.
+
+    Args:
+        genes: the lists.
+        scorer: for their used genes.
+        folder: None keeps the edges in memory.
+    """
+
+    columns = ("probability",)
+
+    def __init__(self, genes: NetworkGenes, scorer: NetworkScorer, folder: RunFolder | None = None) -> None:
+        self.scorer = scorer
+        self.folder = folder
+        self._blocks: list[Edges | Path] = []
+        self._edges = 0
+        top_k, sources = scorer.asked.top_k, len(scorer.sources)
+        by_target = scorer.asked.by == "target" and top_k is not None and top_k < sources
+        self._cut = TargetCut(len(scorer.targets), top_k) if by_target and top_k is not None else None
+        self._per_source = top_k if scorer.asked.by == "source" else None
+        codes: dict[str, int] = {}
+        self._source, self._target = (
+            np.array([codes.setdefault(name, len(codes)) for name in each.used()[0]], np.int32)
+            for each in (genes.sources, genes.targets)
+        )
+        self.genes: Sequence[str] = list(codes)
+
+    def __len__(self) -> int:
+        return self._edges if self._cut is None else len(self._cut)
+
+    def finish_blocks(self, report: Report) -> None:
+        """Compute the blocks that are not in the folder yet; pairs done and in all are reported."""
+        blocks, folder = self.scorer.blocks, self.folder
+        wanted = [index for index in range(len(blocks)) if folder is None or not folder.finished(index)]
+        asked = set(wanted)
+        with closing(self.scorer.run(wanted, self._choose)) as found:
+            for index, (_, last) in enumerate(blocks):
+                if folder is None or index in asked:
+                    self._keep(index, next(found))
+                else:
+                    self._resume(index, folder)
+                report(last * len(self.scorer.targets), len(self.scorer.sources) * len(self.scorer.targets))
+
+    def batches(self) -> Iterator[Batch]:
+        parts = (_read_shard(block) if isinstance(block, Path) else block for block in self._blocks)
+        for part in parts if self._cut is None else self._cut.finish(parts):
+            for start in range(0, len(part), CHUNK_ROWS):
+                rows = part.rows(slice(start, start + CHUNK_ROWS))
+                yield self._source[rows.source], self._target[rows.target], rows.probability[:, None]
+
+    def _choose(self, first: int, probabilities: Array) -> Edges:
+        """A worker's last step."""
+        if self._cut is not None:
+            self._cut.thin(probabilities)
+        return strongest(probabilities, first, self._per_source)
+
+    def _keep(self, index: int, edges: Edges) -> None:
+        if self._cut is not None:
+            edges = self._cut.admit(edges)
+        self._edges += len(edges)
+        if self.folder is None:
+            self._blocks.append(edges)
+        else:
+            self.folder.write(index, vars(edges))
+            self._blocks.append(self.folder.shard(index))
+
+    def _resume(self, index: int, folder: RunFolder) -> None:
+        path = folder.shard(index)
+        edges = _read_shard(path)
+        if self._cut is not None:
+            self._cut.add(edges)
+        self._edges += len(edges)
+        self._blocks.append(path)
+
+
+def _read_shard(path: Path) -> Edges:
+    with h5py.File(path) as file:
+        return Edges(file["source"][:], file["target"][:], file["probability"][:])
+
+
+def network_table(
+    artifact: Artifact, settings: RuntimeSettings, genes: NetworkGenes, asked: NetworkSettings
+) -> NetworkTable:
+    """The edges of a network, in memory."""
+    table = NetworkTable(genes, _scorer(artifact, settings, genes, asked))
+    table.finish_blocks(lambda done, total: None)
+    return table
+
+
+def write_network(
+    artifact: Artifact,
+    settings: RuntimeSettings,
+    genes: NetworkGenes,
+    output: Path,
+    asked: NetworkSettings,
+    report: Report,
+) -> NetworkSummary:
+    """Write the edges of a network into a file; see `Scorer.network_file`."""
+    started = time.monotonic()
+    scorer = _scorer(artifact, settings, genes, asked)
+    rejects = write_rejects(genes.rejects(artifact.names), output)
+    decides = [asdict(asked), scorer.blocks, scorer.tile]  # how a run is cut shows in the last bits
+    lists = [each.used() for each in (genes.sources, genes.targets)]
+    mark = fingerprint(
+        artifact, settings, decides, [name for names, _ in lists for name in names], [i for _, i in lists]
+    )
+    folder = RunFolder(output, mark, {})
+    table = NetworkTable(genes, scorer, folder)
+    table.finish_blocks(report)
+    write_results(table, output)
+    summary = NetworkSummary(
+        output=output,
+        rejects=rejects,
+        rejected=genes.counts(),
+        sources=len(scorer.sources),
+        targets=len(scorer.targets),
+        scored=genes.pairs,
+        self_pairs=genes.self_pairs,
+        written=len(table),
+        seconds=round(time.monotonic() - started, 3),
+        resumed_blocks=folder.resumed,
+    )
+    chosen = asdict(asked) | asdict(settings) | {"ran_on": scorer.provider, "workers": scorer.workers}
+    names = ("rejected", "sources", "targets", "scored", "self_pairs", "written", "resumed_blocks")
+    write_sidecar(output, artifact, chosen, {name: getattr(summary, name) for name in names}, summary.seconds)
+    folder.remove()
+    return summary
+
+
+def _scorer(
+    artifact: Artifact, settings: RuntimeSettings, genes: NetworkGenes, asked: NetworkSettings
+) -> NetworkScorer:
+    return NetworkScorer(artifact, settings, genes.sources.used()[1], genes.targets.used()[1], asked)
