@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .attention import attend_context, attend_query, attend_shared, query_weights
 from .backbones.base import Readout, VirtualCells
@@ -45,6 +45,12 @@ class Layer(QueryLayer, Protocol):
 
 
 Layers = Iterable[tuple[Layer, QueryLayer]]
+
+
+def alike(stack: Iterable[nn.Module]) -> Layers:
+    """Layers that treat context and queries in the same way."""
+    layers = [cast(Layer, layer) for layer in stack]
+    return list(zip(layers, layers, strict=True))
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..streams import Context, encode
+from ..streams import Context, alike, encode
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer
 from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state
@@ -169,9 +169,9 @@ class Geneformer(nn.Module):
         unseen = torch.cat([before, hidden, before[:, :first]], dim=1).unsqueeze(1).unsqueeze(1)  # [R, 1, 1, L]
         frames = torch.zeros(cells.count, is_source.shape[1], first, dtype=torch.bool, device=hidden.device)
         own = torch.cat([frames, is_source.unsqueeze(-1), is_context, frames], dim=2).unsqueeze(1)  # [R, 1, N, L]
-        layers = [cast(PostNormLayer, layer) for layer in self.stack]
-        pairs = [(layer, layer) for layer in layers]
-        return cast(Tensor, encode(pairs, Context(torch.cat(tokens, dim=1), unseen), None, queries, own | unseen)[1])
+        return cast(
+            Tensor, encode(alike(self.stack), Context(torch.cat(tokens, dim=1), unseen), None, queries, own | unseen)[1]
+        )
 
     def _absent(self, cells: VirtualCells, ahead: Ranks) -> Tensor:
         """Bool ``[R, C]``: context genes that are not in the cell."""

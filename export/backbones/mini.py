@@ -9,7 +9,6 @@ residual; after training all is folded into one finished table, so that an expor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 
 from ugrn.runtime.artifact import BackboneShape
 
-from ..streams import Layers, predict_streams
+from ..streams import Layers, alike, predict_streams
 from .base import NO_PREDICTION, BackboneCard, Readout, VirtualCells
 from .layers import PostNormLayer
 
@@ -114,8 +113,7 @@ class MiniBackbone(nn.Module):
         return predict_streams(self, cells, targets, readout)
 
     def layers(self, readout: Readout) -> Layers:
-        layers = cast(Iterable[PostNormLayer], self.stack)
-        return [(layer, layer) for layer in layers]
+        return alike(self.stack)
 
     def embed(self, genes: Tensor, values: Tensor) -> Tensor:
         gene = self.genes(genes)  # [..., d]

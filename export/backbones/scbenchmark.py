@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..streams import Layers, predict_streams
+from ..streams import Layers, alike, predict_streams
 from .base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, leaky_mlp, stock_names
 from .scgpt import MASK_VALUE, MOST, NOT_IN_LOSS, SPECIAL, strip_module
@@ -72,8 +72,7 @@ class ScBenchmark(nn.Module):
         return predict_streams(self, cells, targets, readout)
 
     def layers(self, readout: Readout) -> Layers:
-        layers = [cast(PostNormLayer, layer) for layer in self.stack]
-        return [(layer, layer) for layer in layers]
+        return alike(self.stack)
 
     def embed(self, genes: Tensor, values: Tensor) -> Tensor:
         return cast(Tensor, self.genes[genes] + self.value_encoder(torch.clamp(values, max=MOST).unsqueeze(-1)))
