@@ -120,8 +120,8 @@ def _regress(fit: Fit, expression: Array, sources: Ids, n_jobs: int, seed: int, 
     varies = np.ptp(expression, axis=0) > 0
     targets = [gene for gene in range(genes) if varies[gene] and (sources != gene).any()]
     scores = np.zeros((len(sources), genes))
-    # Threads: trees grow without the GIL, and processes, which copy the predictors for each target, measured slower.
-    run = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
+    # Processes: trees of a few hundred cells are so small that threads wait for the interpreter's lock.
+    run = Parallel(n_jobs=n_jobs, return_as="generator")
     found = run(delayed(_importance)(fit, expression, sources, target, seed) for target in targets)
     for done, (target, importance) in enumerate(zip(targets, found, strict=True), 1):
         scores[sources != target, target] = importance
