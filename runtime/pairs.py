@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -59,7 +60,7 @@ class ResolvedPairs:
 
     Attributes:
         pairs: the list as written.
-        matches: what became of its G distinct names.
+        matches: what became of its distinct names.
         reason: uint8 ``[N]`` into `REASONS`; 0 where the pair will be scored.
         sorted_rows: int32, rows of the pairs that will be scored, sorted by source id, then target id.
     """
@@ -69,10 +70,10 @@ class ResolvedPairs:
     reason: NDArray[np.uint8]
     sorted_rows: NDArray[np.int32]
 
-    @property
+    @cached_property
     def ids(self) -> Codes:
-        """Int32 ``[G]``, vocabulary row of each distinct name, -1 where it was not matched."""
-        return self.matches.ids
+        """Int32 ``[G]``, vocabulary row of each name, -1 where it was not matched."""
+        return self.matches.ids[self.matches.places(self.pairs.genes)]
 
     @property
     def accepted(self) -> int:
@@ -112,10 +113,9 @@ class ResolvedPairs:
         """The rejected pairs: row (1 is the first pair), source, target, reason, and what may have been meant."""
         rows = np.flatnonzero(self.reason)
         written = np.array([*self.pairs.genes, ""], dtype=object)
-        meant = {name: " ".join(genes) for name, genes in names.suggestions(self.matches).items()}
         source, target = written[self.pairs.source[rows]], written[self.pairs.target[rows]]
         details = {name: self.matches.detail(name) for name in self.matches.unmatched()}
-        faulty = (self.reason[rows] > EMPTY) & (self.reason[rows] < SELF)
+        meant = {name: " ".join(genes) for name, genes in names.suggestions(self.matches).items()}
         listed = list(zip(source, target, strict=True))
         return pl.DataFrame(
             {
@@ -123,10 +123,10 @@ class ResolvedPairs:
                 "source": source,
                 "target": target,
                 "reason": [
-                    REASONS[code] + (details.get(s, "") + details.get(t, "") if named else "")
-                    for code, named, (s, t) in zip(self.reason[rows], faulty, listed, strict=True)
+                    REASONS[code] + _of_both(details, pair, "")
+                    for code, pair in zip(self.reason[rows], listed, strict=True)
                 ],
-                "did_you_mean": ["; ".join(filter(None, (meant.get(s), meant.get(t)))) for s, t in listed],
+                "did_you_mean": [_of_both(meant, pair, "; ") for pair in listed],
             },
             schema={
                 "row": pl.Int64,
@@ -138,6 +138,11 @@ class ResolvedPairs:
         )
 
 
+def _of_both(texts: Mapping[str, str], pair: tuple[str, str], between: str) -> str:
+    """What is said of the two names of a pair."""
+    return between.join(dict.fromkeys(filter(None, map(texts.get, pair))))
+
+
 def say_counts(counts: Mapping[str, int]) -> str:
     """Rejected pairs by reason, in words."""
     return ", ".join(f"{number} {reason}" for reason, number in counts.items())
@@ -146,10 +151,12 @@ def say_counts(counts: Mapping[str, int]) -> str:
 def resolve_pairs(pairs: PairList, names: GeneNames) -> ResolvedPairs:
     """Look up every name and mark the pairs that cannot be scored."""
     matches = names.match(pairs.genes)
-    source, target = matches.ids[pairs.source], matches.ids[pairs.target]
+    place = matches.places(pairs.genes)
+    ids, fault = matches.ids[place], matches.faults[place]
+    source, target = ids[pairs.source], ids[pairs.target]
     empty = np.array([not name for name in pairs.genes], bool)
     reason = np.where(source == target, SELF, 0).astype(np.uint8)
-    faults = len(FAULTS) * matches.faults[pairs.target] + matches.faults[pairs.source]
+    faults = len(FAULTS) * fault[pairs.target] + fault[pairs.source]
     reason[faults > 0] = EMPTY + faults[faults > 0]
     reason[empty[pairs.source] | empty[pairs.target]] = EMPTY
     rows = np.flatnonzero(reason == 0).astype(np.int32)

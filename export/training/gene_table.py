@@ -36,8 +36,8 @@ def build_gene_table(folder: Path) -> pl.DataFrame:
     Returns:
         Columns symbol; mouse; homolog (row of a mouse gene's one human homolog, null where there is none); near
         (rows of the human genes of its homology classes, where it has none); ensembl and entrez (the numbers of the
-        ids); previous, aliases, synonyms (names in upper case: HGNC's previous symbols; HGNC's aliases or MGI's
-        synonyms; NCBI's synonyms).
+        ids); previous, aliases, synonyms (names in upper case: HGNC's previous symbols and NCBI's own symbols; HGNC's
+        aliases or MGI's synonyms; NCBI's synonyms).
 
     Raises:
         InputError: a table is missing.
@@ -47,9 +47,8 @@ def build_gene_table(folder: Path) -> pl.DataFrame:
     homologs = _homologs(folder, human, mouse).join(number, left_on="human", right_on="id")
     one = homologs.filter("one").select("id", pl.col("row").alias("homolog"))
     near = homologs.filter(~pl.col("one")).group_by("id").agg(pl.col("row").sort().alias("near"))
-    mouse = mouse.join(one, on="id", how="left", maintain_order="left").join(
-        near, on="id", how="left", maintain_order="left"
-    )
+    for column in (one, near):
+        mouse = mouse.join(column, on="id", how="left", maintain_order="left")
     mouse = mouse.with_columns(pl.when(pl.col("homolog").is_null()).then("near"))
     both = pl.concat([human, mouse], how="diagonal")
     lists = [name for name, kind in SCHEMA.items() if isinstance(kind, pl.List)]
@@ -77,7 +76,7 @@ def _human(folder: Path) -> pl.DataFrame:
 
 
 def _mouse(folder: Path) -> pl.DataFrame:
-    """MGI's genes (its transgenes and other entries without any id are left out) and what NCBI adds."""
+    """MGI's genes (its transgenes and other entries without an id and a type are left out) and what NCBI adds."""
     known = pl.any_horizontal(pl.col("feature_type", "ensembl_gene_id", "entrez_id").is_not_null())
     mgi = _tsv(folder, "mgi_mouse_genes.tsv.gz").filter(known)
     mgi = mgi.select(
@@ -92,35 +91,43 @@ def _mouse(folder: Path) -> pl.DataFrame:
 
 
 def _with_ncbi(genes: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Genes by symbol, with NCBI's ids and synonyms where no gene has them yet; names in upper case, each once."""
+    """Genes by symbol, with the symbols that NCBI gave them and, where no gene has them yet, its ids and synonyms."""
+    upper = pl.col("symbol").str.to_uppercase()
     ncbi = pl.read_parquet(path).select(
         pl.col("authority_id").alias("id"),
-        pl.col("ensembl"),
+        "ensembl",
         pl.concat_list(pl.col("ncbi_gene_id").cast(pl.String)).alias("entrez"),
-        pl.concat_list("symbol", pl.col("synonyms").fill_null([]))
-        .list.eval(pl.element().str.to_uppercase())
-        .alias("synonyms"),
+        pl.concat_list(upper).alias("previous"),
+        pl.col("synonyms").list.eval(pl.element().str.to_uppercase()),
     )
-    names = pl.concat(
-        [genes["symbol"].str.to_uppercase(), *(genes[name].explode().drop_nulls() for name in NAME_LISTS[:2])]
+    genes = _add(genes, ncbi, "previous", pl.Series([], dtype=pl.String)).with_columns(
+        pl.col("previous").list.set_difference(pl.concat_list(upper)).list.sort(),
+        synonyms=pl.lit([], pl.List(pl.String)),
     )
-    taken = {"ensembl": genes["ensembl"].explode(), "entrez": genes["entrez"].explode(), "synonyms": names}
-    for column, known in taken.items():
-        new = ncbi.select("id", column).explode(column).filter(~pl.col(column).is_in(known.drop_nulls().implode()))
-        added = new.drop_nulls().group_by("id").agg(pl.col(column).unique().sort().alias("new"))
-        genes = genes.join(added, on="id", how="left", maintain_order="left")
-        kept = pl.col(column).fill_null([]) if column in genes.columns else pl.lit([], pl.List(pl.String))
-        genes = genes.with_columns(pl.concat_list(kept, pl.col("new").fill_null([])).alias(column)).drop("new")
+    names = [genes[name].list.explode() for name in ("previous", "aliases")]
+    known = {"synonyms": pl.concat([genes.select(upper).to_series(), *names])}
+    for column in ("ensembl", "entrez", "synonyms"):
+        genes = _add(genes, ncbi, column, known.get(column, genes[column].list.explode()))
     number = pl.element().str.extract(r"(\d+)$").cast(pl.UInt32, strict=False)  # ids of other assemblies are longer
     numbers = [pl.col(name).list.eval(number.drop_nulls()) for name in ("ensembl", "entrez")]
     return genes.with_columns(numbers).sort("symbol", "id")
 
 
+def _add(genes: pl.DataFrame, ncbi: pl.DataFrame, column: str, known: pl.Series) -> pl.DataFrame:
+    """Genes with what NCBI has in a column of lists, less what is known already."""
+    new = ncbi.select("id", pl.col(column).alias("new")).explode("new").drop_nulls()
+    new = new.filter(~pl.col("new").is_in(known.drop_nulls().implode()))
+    new = new.group_by("id").agg(pl.col("new").unique().sort())
+    joined = genes.join(new, on="id", how="left", maintain_order="left")
+    both = pl.concat_list(column, pl.col("new").fill_null([])).list.unique(maintain_order=True)
+    return joined.with_columns(both.alias(column)).drop("new")
+
+
 def _homologs(folder: Path, human: pl.DataFrame, mouse: pl.DataFrame) -> pl.DataFrame:
     """Pairs of a mouse gene (id) and a human gene (human), and whether they are each other's one homolog.
 
-    They are where both stand in no other pair of MGI; else where they bear the same name; else where both stand in no
-    other pair of HGNC, which names the closest one of a family more often. No gene has two.
+    They are where both stand in no other pair of MGI; else where they bear the same name, if MGI or HGNC pairs them or
+    neither of them with any other; else where both stand in no other pair of HGNC. No gene has two.
     """
     mgi = _tsv(folder, "mgi_human_mouse_homologs.tsv.gz").select(
         pl.col("mgi_id").alias("id"), pl.col("hgnc_id").alias("human")
@@ -129,11 +136,15 @@ def _homologs(folder: Path, human: pl.DataFrame, mouse: pl.DataFrame) -> pl.Data
         pl.col("mgd_id").str.split("|").alias("id"), pl.col("hgnc_id").alias("human")
     )
     hgnc = hgnc.explode("id").drop_nulls()
-    pairs = pl.concat([mgi.unique().with_columns(mgi=True), hgnc.unique().with_columns(mgi=False)])
+    mouse = mouse.select("id", pl.col("symbol").str.to_uppercase().alias("name"))
+    human = human.select(pl.col("id").alias("human"), pl.col("symbol").str.to_uppercase().alias("human_name"))
+    namesakes = mouse.join(human, left_on="name", right_on="human_name").select("id", "human")
+    for side in ("id", "human"):
+        namesakes = namesakes.join(pl.concat([mgi, hgnc]), on=side, how="anti")
+    others = pl.concat([hgnc.unique(), namesakes])
+    pairs = pl.concat([mgi.unique().with_columns(mgi=True), others.with_columns(mgi=False)])
     alone = pl.col("id").count().over("mgi", "id").eq(1) & pl.col("id").count().over("mgi", "human").eq(1)
-    folded = pl.col("symbol").str.to_uppercase()
-    pairs = pairs.with_columns(alone=alone).join(mouse.select("id", folded.alias("name")), on="id")
-    pairs = pairs.join(human.select(pl.col("id").alias("human"), folded.alias("human_name")), on="human")
+    pairs = pairs.with_columns(alone=alone).join(mouse, on="id").join(human, on="human")
     named = pl.col("name").eq(pl.col("human_name"))
     rank = pl.when(pl.col("alone") & pl.col("mgi")).then(0).when(named).then(1).when("alone").then(2).otherwise(3)
     pairs = pairs.with_columns(rank=rank).group_by("id", "human").agg(pl.col("rank").min())

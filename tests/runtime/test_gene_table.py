@@ -124,6 +124,7 @@ def test_mouse_symbols_go_through_their_homologs() -> None:
     found = table.identify(names)
     assert found.mouse
     assert said(table, names) == ["TP53", "POU5F1", "TBXT", "ZNF423", "SEPTIN2", "Gstm3", "Crisp3"]
+    assert said(table, ["Fh1", "Gpi1", "Tac2", "mt-Co1"]) == ["FH", "GPI", "TAC3", "MT-CO1"]
     assert [table.symbols[gene] for gene in table.near(int(found.genes[5]))] == ["GSTM1"]
     assert table.symbols[table.identify(["Gstm3"], mouse=False).genes[0]] == "GSTM3"
     assert not table.identify(["NANOG", "GATA1"]).mouse

@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import polars as pl
 import pytest
@@ -77,7 +78,7 @@ def test_a_previous_symbol_that_is_now_another_genes_symbol(random: np.random.Ge
     table = pl.read_parquet(Path(module.__file__).parents[1] / "artifacts" / "genes" / "names.parquet")
     human = table.filter(~pl.col("mouse"))
     current = set(human["symbol"])
-    passed_on = human.select("symbol", pl.col("previous").list.explode()).filter(pl.col("previous").is_in(current))
+    passed_on = human.select("symbol", "previous").explode("previous").filter(pl.col("previous").is_in(current))
     assert len(passed_on) > 50
     for new, name in passed_on.sample(20, seed=int(random.integers(1 << 30))).iter_rows():
         assert matched(GeneNames([new, name]), [name.lower(), new]) == [name, new]
@@ -129,7 +130,7 @@ def test_pairs_of_one_gene_by_several_names() -> None:
     rows = [
         ("OCT4", "TP53"),
         ("ENSG00000204531.2", "P53"),  # the same pair
-        ("POU5F1", "OCT3"),  # a gene with itself
+        ("POU5F1", "OCT4"),  # a gene with itself
         ("MLL2", "TP53"),
         ("MLL2", "XX99"),
         ("GATA1", "SOX2"),
@@ -157,8 +158,17 @@ def test_pairs_of_one_gene_by_several_names() -> None:
     assert rejects["did_you_mean"].to_list()[2] == "KMT2B KMT2D"
 
 
+def test_pair_batches_may_repeat_a_name(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "p.h5", "w") as file:
+        file["genes/symbol"] = ["OCT4", "XX99", "OCT4 ", "TP53", "XX99"]
+        file["pairs/source"], file["pairs/target"] = np.array([0, 2, 4, 1, 3]), np.array([3, 3, 1, 0, 2])
+    resolved = resolve_pairs(read_pairs(tmp_path / "p.h5"), HUMAN)
+    assert resolved.ids.tolist() == [0, -1, 0, 3, -1]
+    assert resolved.rejects(HUMAN)["reason"].to_list() == ["duplicate", "unknown source and target", "unknown source"]
+
+
 def test_lists_of_a_network() -> None:
-    genes = read_network_genes(["OCT4", "POU5F1", "SEPT2"], ["Trp53", "Gstm3", "Tbxt"], HUMAN)
+    genes = read_network_genes(["OCT4", "POU5F1", "SEPT2"], ["Trp53", "Gstm3", "Gata1"], HUMAN)
     assert genes.counts() == {
         "sources": {"ambiguous gene": 1, "duplicate": 1},
         "targets": {"gene without a one-to-one human homolog": 1, "gene not in the vocabulary": 1},

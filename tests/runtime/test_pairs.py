@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ugrn.runtime import pair_files as module
@@ -132,6 +132,7 @@ def test_names_by_case_and_alias() -> None:
     assert NAMES.ids(["nanog", "Oct4", "SOX2", "sox2", "x", "C1ORF1"]).tolist() == [0, 1, 2, 2, -1, 4]
 
 
+@settings(deadline=None)  # the first list with another name reads the gene table
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=60))
 def test_accepted_pairs_are_the_first_of_each_kind(rows: list[tuple[int, int]]) -> None:
     known = ["NANOG", "POU5F1", "SOX2", "GATA1", "C1orf1", "Q1", "Q2"]
