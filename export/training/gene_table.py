@@ -19,10 +19,10 @@ from ugrn.runtime.formats import replace_with
 from .vocabulary import gene_file
 
 NAME_LISTS = ("previous", "aliases", "synonyms")
-SCHEMA = {
-    "symbol": pl.String,
-    "mouse": pl.Boolean,
-    "homolog": pl.UInt32,
+SCHEMA: dict[str, pl.DataType] = {
+    "symbol": pl.String(),
+    "mouse": pl.Boolean(),
+    "homolog": pl.UInt32(),
     "near": pl.List(pl.UInt32),
     "ensembl": pl.List(pl.UInt32),
     "entrez": pl.List(pl.UInt32),
