@@ -1,1 +1,1 @@
-"""Bundled artifacts: ``mini``, the one used where no other is named."""
+"""Bundled data: the artifact ``mini``, used where no other is named, and the gene table."""

@@ -69,6 +69,8 @@ def command(
 
 def _say(summary: NetworkSummary) -> None:
     used = {"sources": summary.sources, "targets": summary.targets}
+    for label, note in summary.names.items():
+        typer.echo(f"{label}: {note}", err=True)
     for label, counts in summary.rejected.items():
         rejected = sum(counts.values())
         listed = f"{rejected} of {used[label] + rejected} {label} rejected"

@@ -24,7 +24,7 @@ def command(
         list[Path],
         typer.Argument(help="Expression files or folders; tissue means in a folder named 'averages' weigh more."),
     ],
-    genes: Annotated[Path, typer.Option(help="Folder with the NCBI, HGNC and MGI gene tables.")],
+    genes: Annotated[Path, typer.Option(help="Folder with human.parquet (NCBI gene_info).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write.")],
     gene_embeddings: Annotated[
         Path | None,

@@ -66,6 +66,8 @@ def command(
 
 def _score(scorer: Scorer, pairs: Path, output: Path, settings: ScoreSettings, top: int) -> None:
     summary = scorer.score_file(pairs, output, settings, Progress("pairs"))
+    if summary.names:
+        typer.echo(summary.names, err=True)
     if summary.rejects is not None:
         why = say_counts(summary.rejected)
         typer.echo(

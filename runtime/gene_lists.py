@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 
 from .errors import GeneListError
 from .genes import GeneNames
+from .matches import FAULTS, Codes, Matches
 from .pair_files import open_text
-from .pairs import Codes, say_counts
+from .pairs import say_counts
 
-REASONS = ("", "empty name", "unknown gene", "duplicate")
-EMPTY, UNKNOWN, DUPLICATE = 1, 2, 3
+REASONS = ("", "empty name", *(fault.format("gene") for fault in FAULTS[1:]), "duplicate")
+EMPTY, DUPLICATE = 1, len(REASONS) - 1
 
 GenesLike = Path | str | Iterable[str]
 
@@ -33,15 +35,20 @@ class GeneList:
         label: ``sources`` or ``targets``.
         names: N names as written.
         lines: line of each (of a Python list: its place), 1 is the first.
-        ids: int32 ``[N]``, vocabulary row of each name, -1 where unknown.
+        matches: what became of the distinct names.
         reason: uint8 ``[N]`` into `REASONS`; 0 where the gene is used.
     """
 
     label: str
     names: list[str]
     lines: list[int]
-    ids: Codes
+    matches: Matches
     reason: NDArray[np.uint8]
+
+    @cached_property
+    def ids(self) -> Codes:
+        """Int32 ``[N]``, vocabulary row of each name, -1 where it was not matched."""
+        return self.matches.ids[self.matches.places(self.names)]
 
     def used(self) -> tuple[list[str], Codes]:
         """Names and vocabulary rows of the genes that are used, in the list's order."""
@@ -53,15 +60,11 @@ class GeneList:
         found = np.bincount(self.reason, minlength=len(REASONS))
         return {reason: int(n) for reason, n in zip(REASONS[1:], found[1:], strict=True) if n}
 
-    def unknown(self) -> list[str]:
-        """The distinct names that are not in the vocabulary."""
-        return list(dict.fromkeys(self.names[row] for row in np.flatnonzero(self.reason == UNKNOWN)))
-
     def require(self, names: GeneNames, strict: bool = False) -> None:
         """Refuse a list of which nothing can be used or, with `strict`, not everything.
 
         Raises:
-            GeneListError: with the counts, and the first unknown genes with near matches.
+            GeneListError: with the counts, and the first names that were not matched.
         """
         usable = int((self.reason == 0).sum())
         if usable and not (strict and self.counts()):
@@ -69,19 +72,19 @@ class GeneList:
         why = "strict asks for none of these" if usable else "none is left to score"
         message = (
             f"{len(self.names) - usable} of {len(self.names)} {self.label} cannot be used "
-            f"({say_counts(self.counts())}){names.say_unknown(self.unknown())}; {why}: "
-            "expected gene symbols, one per line"
+            f"({say_counts(self.counts())}){names.say_unmatched(self.matches)}; {why}: "
+            "expected names of genes, one per line"
         )
         raise GeneListError(message)
 
     def rejects(self, names: GeneNames) -> pl.DataFrame:
-        """The rejected names: list, line, name, reason, and near matches."""
-        near = names.near_matches(self.unknown())
-        rows = np.flatnonzero(self.reason)
-        table = [
-            (self.label, self.lines[row], self.names[row], REASONS[self.reason[row]], near.get(self.names[row], ""))
-            for row in rows
-        ]
+        """The rejected names: list, line, name, reason, and what may have been meant."""
+        meant = names.suggestions(self.matches)
+        table = []
+        for row in np.flatnonzero(self.reason):
+            name, code = self.names[row], self.reason[row]
+            reason = REASONS[code] if code in (EMPTY, DUPLICATE) else self.matches.reason(name)
+            table.append((self.label, self.lines[row], name, reason, " ".join(meant.get(name, []))))
         text = pl.String()
         schema = {"list": text, "line": pl.Int64(), "name": text, "reason": text, "did_you_mean": text}
         return pl.DataFrame(table, schema=schema, orient="row")
@@ -115,14 +118,15 @@ def read_genes(label: str, genes: GenesLike | None, names: GeneNames) -> GeneLis
             f"{label}{f' ({genes})' if isinstance(genes, str | Path) else ''}: no genes found; expected one per line"
         )
         raise GeneListError(message)
-    ids = names.ids(written)
-    reason = np.zeros(len(ids), np.uint8)
+    matches = names.match(written)
+    place = matches.places(written)
+    ids, faults = matches.ids[place], matches.faults[place]
     again = np.ones(len(ids), bool)
     again[np.unique(ids, return_index=True)[1]] = False
-    reason[again] = DUPLICATE
-    reason[ids < 0] = UNKNOWN
+    reason = np.where(again, DUPLICATE, 0)
+    reason[faults > 0] = EMPTY + faults[faults > 0]
     reason[[not name for name in written]] = EMPTY
-    return GeneList(label, written, lines, ids, reason)
+    return GeneList(label, written, lines, matches, reason.astype(np.uint8))
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,7 @@ class NetworkGenes:
         """Refuse lists that leave nothing to score or, with `strict`, of which anything is rejected.
 
         Raises:
-            GeneListError: with the counts, and the first unknown genes with near matches.
+            GeneListError: with the counts, and the first names that were not matched.
         """
         self.sources.require(names, strict)
         self.targets.require(names, strict)
@@ -157,6 +161,10 @@ class NetworkGenes:
     def counts(self) -> dict[str, dict[str, int]]:
         """Rejected names by list and reason; only lists that have any."""
         return {each.label: each.counts() for each in (self.sources, self.targets) if each.counts()}
+
+    def notes(self) -> dict[str, str]:
+        """What the names were matched as, by list; only lists that do not hold plain symbols alone."""
+        return {each.label: each.matches.note() for each in (self.sources, self.targets) if each.matches.note()}
 
     def rejects(self, names: GeneNames) -> pl.DataFrame | None:
         """The rejected names of both lists, or None where there are none."""

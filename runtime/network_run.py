@@ -28,6 +28,7 @@ class NetworkSummary:
 
     Attributes:
         rejected: names by list and reason.
+        names: by list, what the names were matched as, where they are not all symbols.
         sources, targets: how many genes were used.
         scored: pairs; `self_pairs` were left out.
         written: edges of the result.
@@ -36,6 +37,7 @@ class NetworkSummary:
     output: Path
     rejects: Path | None
     rejected: dict[str, dict[str, int]]
+    names: dict[str, str]
     sources: int
     targets: int
     scored: int
@@ -159,6 +161,7 @@ def write_network(
         output=output,
         rejects=rejects,
         rejected=genes.counts(),
+        names=genes.notes(),
         sources=len(scorer.sources),
         targets=len(scorer.targets),
         scored=genes.pairs,
@@ -168,8 +171,10 @@ def write_network(
         resumed_blocks=folder.resumed,
     )
     chosen = asdict(asked) | asdict(settings) | {"ran_on": scorer.provider, "workers": scorer.workers}
+    listed = {each.label: each.matches.facts() for each in (genes.sources, genes.targets)}
     names = ("rejected", "sources", "targets", "scored", "self_pairs", "written", "resumed_blocks")
-    write_sidecar(output, artifact, chosen, {name: getattr(summary, name) for name in names}, summary.seconds)
+    counts = {name: getattr(summary, name) for name in names}
+    write_sidecar(output, artifact, chosen, {"genes": listed, **counts}, summary.seconds)
     folder.remove()
     return summary
 

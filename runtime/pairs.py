@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -16,19 +17,21 @@ from numpy.typing import NDArray
 
 from .errors import PairListError
 from .genes import GeneNames
+from .matches import FAULTS, Matches
+from .matches import Codes as Codes
 
-REASONS = (
-    "",
-    "empty name",
-    "unknown source",
-    "unknown target",
-    "unknown source and target",
-    "self-pair",
-    "duplicate",
-)
-EMPTY, UNKNOWN_SOURCE, SELF, DUPLICATE = 1, 2, 5, 6
 
-Codes = NDArray[np.int32]
+def _of_pair(source: int, target: int) -> str:
+    """The reason for which a pair is rejected, of the faults of its two names."""
+    if source == target:
+        return FAULTS[source].format("source and target")
+    return ", ".join(filter(None, (FAULTS[source].format("source"), FAULTS[target].format("target"))))
+
+
+_OF_NAMES = [_of_pair(source, target) for target in range(len(FAULTS)) for source in range(len(FAULTS))][1:]
+REASONS = ("", "empty name", *_OF_NAMES, "self-pair", "duplicate")
+EMPTY, SELF, DUPLICATE = 1, len(REASONS) - 2, len(REASONS) - 1
+
 PairsLike = Path | str | pl.DataFrame | Iterable[tuple[str, str]]
 
 
@@ -57,15 +60,20 @@ class ResolvedPairs:
 
     Attributes:
         pairs: the list as written.
-        ids: int32 ``[G]``, vocabulary row of each distinct name, -1 where unknown.
+        matches: what became of its distinct names.
         reason: uint8 ``[N]`` into `REASONS`; 0 where the pair will be scored.
         sorted_rows: int32, rows of the pairs that will be scored, sorted by source id, then target id.
     """
 
     pairs: PairList
-    ids: Codes
+    matches: Matches
     reason: NDArray[np.uint8]
     sorted_rows: NDArray[np.int32]
+
+    @cached_property
+    def ids(self) -> Codes:
+        """Int32 ``[G]``, vocabulary row of each name, -1 where it was not matched."""
+        return self.matches.ids[self.matches.places(self.pairs.genes)]
 
     @property
     def accepted(self) -> int:
@@ -81,21 +89,17 @@ class ResolvedPairs:
         """Refuse a list of which nothing can be scored or, with `strict`, not everything.
 
         Raises:
-            PairListError: with the counts, and the first unknown genes with near matches.
+            PairListError: with the counts, and the first names that were not matched.
         """
         if self.accepted and not (strict and self.counts()):
             return
         why = "strict asks for none of these" if self.accepted else "none is left to score"
         message = (
             f"{len(self.pairs) - self.accepted} of {len(self.pairs)} pairs cannot be scored "
-            f"({say_counts(self.counts())}){names.say_unknown(self.unknown())}; {why}: "
-            "expected gene symbols, one source and one target per line"
+            f"({say_counts(self.counts())}){names.say_unmatched(self.matches)}; {why}: "
+            "expected names of genes, one source and one target per line"
         )
         raise PairListError(message)
-
-    def unknown(self) -> list[str]:
-        """The distinct names that are not in the vocabulary."""
-        return [name for name, row in zip(self.pairs.genes, self.ids, strict=True) if row < 0 and name]
 
     def accepted_rows(self) -> NDArray[np.int32]:
         """Rows of the pairs that will be scored, in the user's order."""
@@ -106,20 +110,23 @@ class ResolvedPairs:
         return self.ids[self.pairs.source[rows]], self.ids[self.pairs.target[rows]]
 
     def rejects(self, names: GeneNames) -> pl.DataFrame:
-        """The rejected pairs: row (1 is the first pair), source, target, reason, and near matches."""
+        """The rejected pairs: row (1 is the first pair), source, target, reason, and what may have been meant."""
         rows = np.flatnonzero(self.reason)
         written = np.array([*self.pairs.genes, ""], dtype=object)
-        near = names.near_matches(self.unknown())
         source, target = written[self.pairs.source[rows]], written[self.pairs.target[rows]]
+        details = {name: self.matches.detail(name) for name in self.matches.unmatched()}
+        meant = {name: " ".join(genes) for name, genes in names.suggestions(self.matches).items()}
+        listed = list(zip(source, target, strict=True))
         return pl.DataFrame(
             {
                 "row": rows + 1,
                 "source": source,
                 "target": target,
-                "reason": [REASONS[code] for code in self.reason[rows]],
-                "did_you_mean": [
-                    "; ".join(filter(None, (near.get(s), near.get(t)))) for s, t in zip(source, target, strict=True)
+                "reason": [
+                    REASONS[code] + _of_both(details, pair, "")
+                    for code, pair in zip(self.reason[rows], listed, strict=True)
                 ],
+                "did_you_mean": [_of_both(meant, pair, "; ") for pair in listed],
             },
             schema={
                 "row": pl.Int64,
@@ -131,6 +138,11 @@ class ResolvedPairs:
         )
 
 
+def _of_both(texts: Mapping[str, str], pair: tuple[str, str], between: str) -> str:
+    """What is said of the two names of a pair."""
+    return between.join(dict.fromkeys(filter(None, map(texts.get, pair))))
+
+
 def say_counts(counts: Mapping[str, int]) -> str:
     """Rejected pairs by reason, in words."""
     return ", ".join(f"{number} {reason}" for reason, number in counts.items())
@@ -138,13 +150,14 @@ def say_counts(counts: Mapping[str, int]) -> str:
 
 def resolve_pairs(pairs: PairList, names: GeneNames) -> ResolvedPairs:
     """Look up every name and mark the pairs that cannot be scored."""
-    ids = names.ids(pairs.genes)
+    matches = names.match(pairs.genes)
+    place = matches.places(pairs.genes)
+    ids, fault = matches.ids[place], matches.faults[place]
     source, target = ids[pairs.source], ids[pairs.target]
     empty = np.array([not name for name in pairs.genes], bool)
-    reason = np.zeros(len(pairs), np.uint8)
-    reason[source == target] = SELF
-    unknown = (source < 0).astype(np.uint8) + 2 * (target < 0).astype(np.uint8)
-    reason[unknown > 0] = UNKNOWN_SOURCE - 1 + unknown[unknown > 0]
+    reason = np.where(source == target, SELF, 0).astype(np.uint8)
+    faults = len(FAULTS) * fault[pairs.target] + fault[pairs.source]
+    reason[faults > 0] = EMPTY + faults[faults > 0]
     reason[empty[pairs.source] | empty[pairs.target]] = EMPTY
     rows = np.flatnonzero(reason == 0).astype(np.int32)
     key = source[rows].astype(np.int64) * len(names) + target[rows]
@@ -152,7 +165,7 @@ def resolve_pairs(pairs: PairList, names: GeneNames) -> ResolvedPairs:
     key, rows = key[order], rows[order]
     again = np.concatenate([[False], key[1:] == key[:-1]]) if len(key) else np.zeros(0, bool)
     reason[rows[again]] = DUPLICATE
-    return ResolvedPairs(pairs, ids, reason, rows[~again])
+    return ResolvedPairs(pairs, matches, reason, rows[~again])
 
 
 def write_pair_batches(resolved: ResolvedPairs, path: Path) -> None:

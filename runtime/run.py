@@ -49,13 +49,19 @@ class ScoreSettings:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a file run did; also written next to the result as JSON."""
+    """What a file run did; also written next to the result as JSON.
+
+    Attributes:
+        rejected: pairs by reason.
+        names: what the genes' names were matched as, where they are not all symbols; else empty.
+    """
 
     output: Path
     rejects: Path | None
     read: int
     scored: int
     rejected: dict[str, int]
+    names: str
     seconds: float
     resumed_blocks: int
 

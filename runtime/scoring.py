@@ -160,6 +160,7 @@ class Scorer:
             read=len(resolved.pairs),
             scored=resolved.accepted,
             rejected=resolved.counts(),
+            names=resolved.matches.note(),
             seconds=round(time.monotonic() - started, 3),
             resumed_blocks=run.folder.resumed,
         )
@@ -273,13 +274,13 @@ class Scorer:
         """Hash of all that decides the bytes of a run."""
         pairs = resolved.pairs
         asked = [settings.prior, settings.features]
-        return fingerprint(self.artifact, self.settings, asked, pairs.genes, (pairs.source, pairs.target))
+        return fingerprint(self.artifact, self.settings, asked, pairs.genes, (pairs.source, pairs.target, resolved.ids))
 
     def _write_sidecar(self, resolved: ResolvedPairs, settings: ScoreSettings, summary: Summary) -> None:
         chosen = asdict(settings) | asdict(self.settings) | {"ran_on": self._prober(PROBES).provider}
         counts = {
             "pairs": {"read": summary.read, "scored": summary.scored, "rejected": summary.rejected},
-            "genes": {"distinct": len(resolved.pairs.genes), "unknown": len(resolved.unknown())},
+            "genes": resolved.matches.facts(),
             "header_line": resolved.pairs.header,
             "resumed_blocks": summary.resumed_blocks,
         }

@@ -29,7 +29,8 @@ NAME_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "symbol", "gene_n
 
 @dataclass(frozen=True)
 class CellState:
-    """A context: gene names and their values ``[C]`` in the artifact's units; `name` is empty for a single state."""
+    """A context: genes, as the vocabulary names them, and their values ``[C]`` in the artifact's units; `name` is
+    empty for a single state."""
 
     name: str
     genes: list[str]
@@ -67,11 +68,12 @@ def read_states(path: Path, artifact: Artifact, groupby: str | None = None, size
             raise InputError(message)
         return [_usable(_read_profile(path), artifact, path)]
     cells = _read_h5ad(path, groupby)
-    known = artifact.names.ids(cells.genes)
-    distinct = np.unique(known, return_index=True)[1]
-    columns = np.sort(distinct[known[distinct] >= 0])
+    known = artifact.names.match(cells.genes)
+    ids = known.ids[known.places(cells.genes)]
+    distinct = np.unique(ids, return_index=True)[1]
+    columns = np.sort(distinct[ids[distinct] >= 0])
     if len(columns) == 0:
-        message = f"{path}: none of its {len(cells.genes)} genes ({cells.genes[:3]} …) is in the artifact's vocabulary"
+        message = f"{path}: nothing of it is in the artifact's vocabulary: {known.say()}: {cells.genes[:3]} …"
         raise InputError(message)
     scale = artifact.manifest.scale
     if scale not in CONVERSIONS:
@@ -80,7 +82,7 @@ def read_states(path: Path, artifact: Artifact, groupby: str | None = None, size
         )
         raise InputError(message)
     profiles = CONVERSIONS[scale](cells, columns)
-    genes = [cells.genes[column] for column in columns]
+    genes = [artifact.names.symbols[row] for row in ids[columns]]
     most = size or (MOST_GENES_Z if scale == "z-score" else MOST_GENES)
     states = []
     for name, profile in profiles.items():
@@ -109,7 +111,7 @@ def _usable(state: CellState, artifact: Artifact, path: Path) -> CellState:
             f"{artifact.manifest.units}"
         )
         raise InputError(message)
-    return CellState(state.name, [state.genes[row] for row in keep], values)
+    return CellState(state.name, [artifact.names.symbols[row] for row in ids[keep]], values)
 
 
 def _read_profile(path: Path) -> CellState:

@@ -121,6 +121,14 @@ def squeeze(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int, int], None]
     return leave
 
 
+@pytest.fixture
+def random() -> np.random.Generator:
+    """Numbers that are new in every run; a failing test prints the seed."""
+    seed = int(np.random.SeedSequence().entropy) % 2**32  # type: ignore[arg-type]
+    print(f"seed {seed}")
+    return np.random.default_rng(seed)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real data; tests that need it skip where it is absent."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.gene_table import gene_table
 
 from .vocabulary import Vocabulary
 
@@ -202,7 +203,7 @@ def build_corpus(
         out = np.random.default_rng([seed, index]).permutation(rows) < round(held_out * rows)
         ids, scores = _standardise(expression, vocabulary, ~out)
         if len(ids) == 0:
-            message = f"{path}: no varying gene of it is in the vocabulary; are its names gene symbols?"
+            message = f"{path}: no varying gene of it is in the vocabulary; are they names of genes?"
             raise InputError(message)
         block = np.full((rows, len(vocabulary.symbols)), np.nan, np.float16)
         block[:, ids] = scores
@@ -253,15 +254,10 @@ def _read_h5ad(path: Path) -> Expression:
         name=path.stem,
         values=_log_normalise(matrix) if counts else matrix,
         genes=genes,
-        species=str(data.uns.get("species", "mouse" if _looks_like_mouse(genes) else "human")),
+        species=str(data.uns.get("species", "mouse" if gene_table().identify(genes).mouse else "human")),
         licence=str(data.uns.get("licence", "not stated")),
         origin=path.name,
     )
-
-
-def _looks_like_mouse(genes: list[str]) -> bool:
-    """Most mouse symbols are written with one capital first (Nanog), most human ones with capitals only."""
-    return sum(gene[:1].isupper() and gene[1:].islower() for gene in genes) > len(genes) / 2
 
 
 def _log_normalise(counts: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -274,7 +270,7 @@ def _standardise(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Ids ``[G]`` of the usable genes, and their z-scores ``[rows, G]`` by the training rows' statistics, less the
     mean of the row."""
-    rows = vocabulary.names(expression.species).ids(expression.genes).astype(np.int64)
+    rows = vocabulary.names.ids(expression.genes, mouse=expression.species == "mouse").astype(np.int64)
     values = expression.values
     seen = values[train]
     mean, deviation = seen.mean(0), seen.std(0)

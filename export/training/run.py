@@ -96,7 +96,7 @@ def pretrain_to_folder(
     blocks = {"names": texts - texts.mean(0)}
     described = NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name
     if gene_sets is not None:
-        blocks["sets"] = gene_set_embeddings(gene_sets, vocabulary.names("human"))
+        blocks["sets"] = gene_set_embeddings(gene_sets, vocabulary.names)
         described += f"; gene sets of {gene_sets.name}"
     context = rank_context(corpus, vocabulary.symbols)
     spectral = spectral_embeddings(corpus, sizes.spectral, config.seed)
@@ -125,7 +125,7 @@ def pretrain_to_folder(
         "licence": licence,
     }
     pairwise = np.concatenate([_rows_of_one(_leading(block, PAIR_RANK)) for block in blocks.values()], axis=1)
-    save_checkpoint(Checkpoint(backbone, vocabulary.aliases, context, facts, pairwise.astype(np.float16)), folder)
+    save_checkpoint(Checkpoint(backbone, {}, context, facts, pairwise.astype(np.float16)), folder)
     state.unlink(missing_ok=True)
     return facts
 

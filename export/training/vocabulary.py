@@ -1,13 +1,13 @@
-"""The gene vocabulary of a pretrained backbone: symbols, other names, and an embedding per gene.
+"""The gene vocabulary of a pretrained backbone: symbols, and an embedding per gene.
 
-Reads the tables of a `genes` folder: ``human.parquet`` (NCBI gene_info: symbol, type, name, synonyms,
-other_names), ``human_gene_names.tsv.gz`` (HGNC: every name and whether it is ambiguous) and
-``mgi_human_mouse_homologs.tsv.gz`` (MGI: mouse homologs).
+Reads ``human.parquet`` of a `genes` folder (NCBI gene_info: symbol, type, name, synonyms, other_names). Other names of
+the genes are those of the table that ships with the package.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,52 +25,28 @@ class Vocabulary:
     Attributes:
         symbols: V human symbols; row = id.
         descriptions: V texts: name, other names and synonyms.
-        aliases: other human name, or one-to-one mouse homolog -> symbol, where that is unambiguous.
-        homologs: mouse symbol -> human symbol, one-to-one only.
     """
 
     symbols: list[str]
     descriptions: list[str]
-    aliases: dict[str, str]
-    homologs: dict[str, str]
 
-    def names(self, species: str) -> GeneNames:
-        """How to look up the genes of a source: mouse symbols go through their homologs first."""
-        return GeneNames(self.symbols, self.aliases, self.homologs if species == "mouse" else None)
+    @cached_property
+    def names(self) -> GeneNames:
+        """How to look up the genes of a source."""
+        return GeneNames(self.symbols)
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
-    """Human protein-coding genes with an HGNC id, their names and their mouse homologs.
+    """Human protein-coding genes with an HGNC id, and their names.
 
     Raises:
-        InputError: a table is missing.
+        InputError: the table is missing.
     """
-    human = pl.read_parquet(_table(folder, "human.parquet")).filter(
+    human = pl.read_parquet(gene_file(folder, "human.parquet")).filter(
         (pl.col("type") == "protein-coding") & pl.col("authority_id").str.starts_with("HGNC")
     )
     human = human.unique("symbol", keep="first", maintain_order=True).sort("symbol")
-    symbols = human["symbol"].to_list()
-    known = set(symbols)
-    homologs = {
-        mouse: gene
-        for mouse, gene in _tsv(folder, "mgi_human_mouse_homologs.tsv.gz")
-        .filter(pl.col("one_to_one") == "1")
-        .select("mouse_symbol", "human_symbol")
-        .iter_rows()
-        if gene in known
-    }
-    names = _tsv(folder, "human_gene_names.tsv.gz").filter(
-        pl.col("kind").is_in(["prev", "alias"]) & (pl.col("ambiguous") != "1") & pl.col("symbol").is_in(symbols)
-    )
-    aliases = {mouse.upper(): gene for mouse, gene in homologs.items()}
-    aliases.update({name.upper(): gene for name, gene in names.select("name", "symbol").iter_rows()})
-    taken = {symbol.upper() for symbol in symbols}
-    return Vocabulary(
-        symbols=symbols,
-        descriptions=[_describe(row) for row in human.iter_rows(named=True)],
-        aliases={name: gene for name, gene in sorted(aliases.items()) if name not in taken},
-        homologs=homologs,
-    )
+    return Vocabulary(human["symbol"].to_list(), [_describe(row) for row in human.iter_rows(named=True)])
 
 
 def embed_descriptions(descriptions: list[str]) -> NDArray[np.float32]:
@@ -128,13 +104,14 @@ def _describe(gene: dict[str, object]) -> str:
     return "; ".join(dict.fromkeys(words))
 
 
-def _table(folder: Path, name: str) -> Path:
+def gene_file(folder: Path, name: str) -> Path:
+    """A file of a `genes` folder.
+
+    Raises:
+        InputError: it is missing.
+    """
     path = folder / name
     if not path.is_file():
-        message = f"{folder}: no {name} in it; expected a folder with the NCBI, HGNC and MGI gene tables"
+        message = f"{folder}: no {name} in it; expected a folder of gene tables"
         raise InputError(message)
     return path
-
-
-def _tsv(folder: Path, name: str) -> pl.DataFrame:
-    return pl.read_csv(_table(folder, name), separator="\t", infer_schema_length=0)

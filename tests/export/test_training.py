@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import anndata
@@ -42,13 +41,9 @@ from ugrn.runtime.translator import sigmoid
 SYMBOLS = [f"GENE{i}" for i in range(40)]
 
 
-def write_tsv(table: pl.DataFrame, path: Path) -> None:
-    path.write_bytes(gzip.compress(table.write_csv(separator="\t").encode()))
-
-
 @pytest.fixture
 def genes(tmp_path: Path) -> Path:
-    """A folder of gene tables in the layout of NCBI, HGNC and MGI."""
+    """A folder with a table of genes in the layout of NCBI."""
     folder = tmp_path / "genes"
     folder.mkdir()
     pl.DataFrame(
@@ -61,21 +56,6 @@ def genes(tmp_path: Path) -> Path:
             "other_names": [["thing"]] * 41,
         }
     ).write_parquet(folder / "human.parquet")
-    pl.DataFrame(
-        {
-            "name": ["OLD1", "BOTH", "GENE2"],
-            "symbol": ["GENE1", "GENE3", "GENE3"],
-            "kind": ["prev", "alias", "alias"],
-            "ambiguous": ["0", "1", "0"],
-        }
-    ).pipe(write_tsv, folder / "human_gene_names.tsv.gz")
-    pl.DataFrame(
-        {
-            "human_symbol": ["GENE4", "GENE5", "GENE6"],
-            "mouse_symbol": ["Mus4", "Gene6", "Mus6"],
-            "one_to_one": ["1", "1", "0"],
-        }
-    ).pipe(write_tsv, folder / "mgi_human_mouse_homologs.tsv.gz")
     return folder
 
 
@@ -100,16 +80,15 @@ def expression(tmp_path: Path) -> Path:
     return folder
 
 
-def test_vocabulary_takes_protein_coding_genes_and_unambiguous_names(genes: Path) -> None:
+def test_vocabulary_takes_protein_coding_genes(genes: Path) -> None:
     vocabulary = read_vocabulary(genes)
     assert vocabulary.symbols == sorted(SYMBOLS)
-    assert vocabulary.aliases == {"MUS4": "GENE4", "OLD1": "GENE1"}
     assert vocabulary.descriptions[0] == "protein 0; thing; SYN0"
-    human, mouse = vocabulary.names("human"), vocabulary.names("mouse")
-    symbols = vocabulary.symbols
-    assert symbols[human.id_of("Gene6")] == "GENE6"
-    assert symbols[mouse.id_of("Gene6")] == "GENE5"  # its homolog, not the namesake
-    assert human.id_of("BOTH") == human.id_of("Mus6") == -1
+    assert vocabulary.names.ids(["GENE1", "gene2", "SNORD1"]).tolist() == [
+        vocabulary.symbols.index("GENE1"),
+        vocabulary.symbols.index("GENE2"),
+        -1,
+    ]
 
 
 def test_missing_gene_table_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ugrn.runtime import pair_files as module
@@ -104,7 +104,7 @@ def test_every_kind_of_reject_is_counted_and_written() -> None:
         ("POU5F1", "NANOG"),
         ("oct4", "Nanog"),  # the same pair by other names
         ("SOX2", "SOX2"),
-        ("SOX3", "NANOG"),
+        ("SOX2X", "NANOG"),
         ("NANOG", "XX99"),
         ("XX98", "XX99"),
         ("", "NANOG"),
@@ -125,13 +125,14 @@ def test_every_kind_of_reject_is_counted_and_written() -> None:
     assert rejects["row"].to_list() == [2, 3, 4, 5, 6, 7, 8]
     assert rejects["reason"].to_list()[0] == "duplicate"
     assert "SOX2" in rejects["did_you_mean"][2]
-    assert sorted(resolved.unknown()) == ["SOX3", "XX98", "XX99"]
+    assert sorted(resolved.matches.unmatched()) == ["SOX2X", "XX98", "XX99"]
 
 
 def test_names_by_case_and_alias() -> None:
     assert NAMES.ids(["nanog", "Oct4", "SOX2", "sox2", "x", "C1ORF1"]).tolist() == [0, 1, 2, 2, -1, 4]
 
 
+@settings(deadline=None)  # the first list with another name reads the gene table
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=60))
 def test_accepted_pairs_are_the_first_of_each_kind(rows: list[tuple[int, int]]) -> None:
     known = ["NANOG", "POU5F1", "SOX2", "GATA1", "C1orf1", "Q1", "Q2"]
