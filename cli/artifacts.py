@@ -105,14 +105,14 @@ def _facts(found: Found) -> dict[str, Any]:
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
     cells = [COLUMNS] + [
-        (row["name"], row["place"], f"damaged: {row['trouble']}")
+        (row["name"], row["place"], " ".join(f"damaged: {row['trouble']}".split()))
         if "trouble" in row
         else (
             row["name"],
             row["place"],
             row["backbone"],
             f"{row['genes']:,}",
-            row["licence"],
+            " ".join(row["licence"].split()),
             f"{row['bytes'] / 1e6:.1f}",
             "yes" if row["translator"] else "no",
         )

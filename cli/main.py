@@ -20,6 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,  # no boxes in pipes and logs
 )
 for command in (score, network, info, doctor, export, train, pretrain, benchmark):
     app.command(command.NAME, help=command.HELP)(command.command)
