@@ -69,7 +69,7 @@ def test_export_and_train_give_json_and_are_quiet(
     backbone: MiniBackbone, edges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    save_checkpoint(Checkpoint(backbone, {}, ["GENE5"], {}), Path("."))
+    save_checkpoint(Checkpoint(backbone, {}, ["GENE5"], {}), Path())
     out, err = run("export", "mini", ".", "-o", "art", "--quiet", "--json")
     assert err == ""
     found = json.loads(out)
