@@ -95,8 +95,9 @@ def _download(hub: Any, reference: HubReference, part: Path) -> None:
     try:
         hub.snapshot_download(reference.repository, revision=reference.revision, local_dir=part, allow_patterns=wanted)
     except Exception as error:  # noqa: BLE001 - raised by the client, its HTTP library and the sockets below, in turn
+        said = " ".join(str(error).split())
         message = (
-            f"{reference.name}: cannot be fetched ({type(error).__name__}: {error}); check the name, your network and, "
+            f"{reference.name}: cannot be fetched ({type(error).__name__}: {said}); check the name, your network and, "
             "for a repository that is not public, HF_TOKEN"
         )
         raise ArtifactError(message) from error

@@ -55,8 +55,9 @@ class Hub(BaseHTTPRequestHandler):
                 for file in sorted(self.files.iterdir())
             ]
             self._send(json.dumps(listed).encode(), {"Content-Type": "application/json"})
-        elif path in (api, f"{api}/revision/main"):
-            self._send(json.dumps({"id": REPOSITORY, "sha": COMMIT, "siblings": []}).encode(), {})
+        elif path in (api, f"{api}/revision/main", f"{api}/revision/{COMMIT}"):
+            siblings = [{"rfilename": file.name} for file in self.files.iterdir()]
+            self._send(json.dumps({"id": REPOSITORY, "sha": COMMIT, "siblings": siblings}).encode(), {})
         elif path.startswith(at_commit) and (file := self.files / path.removeprefix(at_commit)).is_file():
             self._send(file.read_bytes(), {"ETag": f'"{_etag(file)}"', "X-Repo-Commit": COMMIT})
         else:
