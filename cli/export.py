@@ -47,7 +47,7 @@ def command(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="NAME=VALUE, an option of the family (README, 'Use a real foundation model'); repeatable."
+            "--set", help="NAME=VALUE, an option of the family (docs/bring-your-own-checkpoint.md); repeatable."
         ),
     ] = None,
     torchscript: Annotated[bool, typer.Option(help="Also write TorchScript files, for libtorch.")] = False,
