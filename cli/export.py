@@ -13,6 +13,7 @@ import typer
 from ugrn.runtime.errors import InputError
 
 from .extras import needs
+from .talk import Json, Quiet, Talk
 
 NAME = "export"
 HELP = """Export a frozen backbone into an artifact folder of ONNX graphs.
@@ -46,14 +47,17 @@ def command(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="NAME=VALUE, an option of the family (README, 'Use a real foundation model'); repeatable."
+            "--set", help="NAME=VALUE, an option of the family (docs/bring-your-own-checkpoint.md); repeatable."
         ),
     ] = None,
     torchscript: Annotated[bool, typer.Option(help="Also write TorchScript files, for libtorch.")] = False,
     example_pairs: Annotated[Path | None, typer.Option(help="Pair list to ship as the artifact's example.")] = None,
     licence_file: Annotated[Path | None, typer.Option(help="Licence text to put into the artifact.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the artifact folder if it exists.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
+    talk = Talk(quiet, json)
     with needs("export", "ugrn export"):
         from ugrn.export.backbones.base import with_levels
         from ugrn.export.backbones.families import load_backbone
@@ -68,13 +72,13 @@ def command(
     card = with_levels(loaded.backbone.card, baseline, _levels("vvp", vvp_levels), _levels("gdt", gdt_levels))
     genes = _context(context, context_size, loaded.context)
     wanted = ExportSettings(readout, tuple(genes), torchscript, overwrite, example_pairs, card, loaded.embeddings)
-    manifest = write_artifact(loaded.backbone, output, wanted, origin, lambda line: typer.echo(line, err=True))
-    for note in (*manifest.provenance.get("cautions", ()), *([card.notice] if card.notice else ())):
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(
-        f"artifact written: {output}; it needs a translator next: ugrn train {output} --edges EDGES.csv",
-        err=True,
-    )
+    manifest = write_artifact(loaded.backbone, output, wanted, origin, talk.note)
+    notes = [*manifest.provenance.get("cautions", ()), *([card.notice] if card.notice else ())]
+    for note in notes:
+        talk.note(f"note: {note}")
+    talk.note(f"artifact written: {output}; it needs a translator next: ugrn train {output} --edges EDGES.csv")
+    facts = {name: getattr(manifest, name) for name in ("backbone", "readout", "gradient", "licence", "context_size")}
+    talk.result({"output": output, **facts, "deviation": manifest.parity["deviation"], "notes": notes})
 
 
 def _context(path: Path | None, size: int, ranked: Sequence[str]) -> Sequence[str]:

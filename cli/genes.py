@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ugrn.runtime import bundled_artifact, open_artifact
+from ugrn.runtime import find_artifact
 from ugrn.runtime.gene_lists import read_genes
 
 from .options import ArtifactFolder
+from .talk import Json, Quiet, Talk
 
 NAME = "genes"
 HELP = """Say which gene of the artifact every name of a list is matched with, as what, or why with none.
@@ -22,8 +23,12 @@ Example: ugrn genes names.txt > matched.tsv
 def command(
     names: Annotated[Path, typer.Argument(help="One name per line (also .gz): symbols, other names or ids.")],
     artifact: ArtifactFolder = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    vocabulary = open_artifact(artifact or bundled_artifact()).names
+    talk = Talk(quiet, json)
+    vocabulary = find_artifact(artifact).names
     matches = read_genes("names", names, vocabulary).matches
-    typer.echo(vocabulary.table(matches).write_csv(separator="\t"), nl=False)
-    typer.echo(matches.say(), err=True)
+    table = vocabulary.table(matches)
+    talk.note(matches.say())
+    talk.result(matches.facts() | {"names": table.to_dicts()}, table.write_csv(separator="\t").splitlines())

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ugrn.runtime import bundled_artifact, open_artifact
+from ugrn.runtime import find_artifact
 
 NAME = "info"
 HELP = """Say what an artifact is: backbone, probe, parity, validation, licence; checks every file.
 
-Example: ugrn info my-artifact
+Examples:
+
+    ugrn info
+
+    ugrn info my-artifact --json
 """
 
 
 def command(
-    artifact: Annotated[Path | None, typer.Argument(help="Artifact folder; the bundled one if left out.")] = None,
+    artifact: Annotated[
+        str | None, typer.Argument(help="Artifact, as for --artifact of ugrn score; the bundled one if left out.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as it stands.")] = False,
 ) -> None:
-    opened = open_artifact(artifact or bundled_artifact())
+    opened = find_artifact(artifact)
     if json:
         typer.echo((opened.folder / "artifact.json").read_text(encoding="utf-8"), nl=False)
         return
@@ -36,6 +41,7 @@ def command(
         "context": f"{len(opened.context)} genes",
         "parity": f"within {max(deviations):.0e} of float64 autograd" if deviations else "not recorded",
         "translator": _translator(manifest.metrics),
+        "sha256": opened.digest,
         "files": f"{len(manifest.files)}, {size:.1f} MB, all verified",
     }
     for name, text in lines.items():

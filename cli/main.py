@@ -5,13 +5,14 @@ Exit codes: 0 done, 1 our fault or the machine's, 2 the user's mistake, 130 inte
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import typer
 
 from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
 
-from . import benchmark, doctor, export, genes, info, network, pretrain, score, train
+from . import artifacts, benchmark, doctor, export, genes, info, network, pretrain, score, train
 
 app = typer.Typer(
     name="ugrn",
@@ -19,9 +20,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,  # no boxes in pipes and logs
 )
 for command in (score, network, genes, info, doctor, export, train, pretrain, benchmark):
     app.command(command.NAME, help=command.HELP)(command.command)
+app.add_typer(artifacts.app, name=artifacts.NAME)
+RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, benchmark.NAME)
 
 
 def run() -> None:
@@ -30,10 +34,7 @@ def run() -> None:
         app()
     except SystemExit as stop:
         if stop.code == 130:
-            typer.echo(
-                "ugrn: interrupted; score, network, pretrain and benchmark go on where they stopped when run again",
-                err=True,
-            )
+            typer.echo(f"ugrn: {_interrupted(sys.argv[1:])}", err=True)
         raise
     except (InputError, MissingExtraError, ProviderError) as error:
         _fail(str(error), 2)
@@ -41,6 +42,13 @@ def run() -> None:
         _fail(str(error), 1)
     except OSError as error:
         _fail(f"the system refused: {error}", 1)
+
+
+def _interrupted(arguments: list[str]) -> str:
+    """How a run that was interrupted is resumed."""
+    if arguments and arguments[0] in RESUMABLE:
+        return f"interrupted; to go on where it stopped, run it again: {shlex.join(['ugrn', *arguments])}"
+    return "interrupted; nothing was changed"
 
 
 def _fail(message: str, code: int) -> None:

@@ -24,18 +24,20 @@ from .options import (
     in_states,
     need_output,
 )
-from .progress import Progress
+from .talk import Json, Quiet, Talk
 
 NAME = "network"
 HELP = """Score every source with every target of two gene lists.
 
+Run the same command again to resume a run that was stopped.
+
 Examples:
 
-ugrn network --sources tfs.txt --targets genes.txt -o net.parquet
+    ugrn network --sources tfs.txt --targets genes.txt -o net.parquet
 
-ugrn network --sources tfs.txt -o net.csv --top-k 100 --prior 0.01
+    ugrn network --sources tfs.txt -o net.csv --top-k 100 --prior 0.01
 
-ugrn network -o net.parquet --top-k 20 --by target --min-probability 0.5
+    ugrn network -o net.parquet --top-k 20 --by target --min-probability 0.5
 """
 
 
@@ -59,25 +61,28 @@ def command(
     provider: Provider = "auto",
     threads: Threads = 0,
     memory_mb: MemoryMb = 0,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
+    talk = Talk(quiet, json)
     output = need_output(output)
     settings = NetworkSettings(top_k, cast(By, by), min_probability, prior, strict)
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
-    for each, path in in_states(scorer, output, context_values, groupby, context_size):
-        _say(each.network_file(sources, targets, path, settings, Progress("pairs")))
+    for each, path in in_states(scorer, output, context_values, groupby, context_size, talk):
+        _say(each.network_file(sources, targets, path, settings, talk.progress("pairs")), talk)
 
 
-def _say(summary: NetworkSummary) -> None:
+def _say(summary: NetworkSummary, talk: Talk) -> None:
     used = {"sources": summary.sources, "targets": summary.targets}
     for label, note in summary.names.items():
-        typer.echo(f"{label}: {note}", err=True)
+        talk.note(f"{label}: {note}")
     for label, counts in summary.rejected.items():
         rejected = sum(counts.values())
         listed = f"{rejected} of {used[label] + rejected} {label} rejected"
-        typer.echo(f"{listed} ({say_counts(counts)}): {summary.rejects}", err=True)
+        talk.note(f"{listed} ({say_counts(counts)}): {summary.rejects}")
     left_out = f" ({summary.self_pairs} self-pairs left out)" if summary.self_pairs else ""
-    typer.echo(
+    talk.note(
         f"{summary.scored} pairs of {summary.sources} sources and {summary.targets} targets scored{left_out}, "
-        f"{summary.written} edges written in {summary.seconds:.1f} s: {summary.output}",
-        err=True,
+        f"{summary.written} edges written in {summary.seconds:.1f} s: {summary.output}"
     )
+    talk.result(summary)

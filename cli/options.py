@@ -13,7 +13,15 @@ from ugrn.runtime import Scorer
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.states import read_states
 
-ArtifactFolder = Annotated[Path | None, typer.Option(help="Artifact folder; the bundled one if left out.")]
+from .talk import Talk
+
+ArtifactFolder = Annotated[
+    str | None,
+    typer.Option(
+        help="Artifact: a folder, a name of 'ugrn artifacts list', or owner/repository@commit of a model hub; the "
+        "bundled one if left out."
+    ),
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Result: .csv, .tsv, .parquet or .h5.")]
 Prior = Annotated[float | None, typer.Option(help="Expected share of edges among the pairs, e.g. 0.01.")]
 ContextValues = Annotated[
@@ -39,7 +47,7 @@ def need_output(output: Path | None) -> Path:
 
 
 def in_states(
-    scorer: Scorer, output: Path, context_values: Path | None, groupby: str | None, context_size: int
+    scorer: Scorer, output: Path, context_values: Path | None, groupby: str | None, context_size: int, talk: Talk
 ) -> Iterator[tuple[Scorer, Path]]:
     """The scorer and the result's path of every cell state; those given where no state is asked for.
 
@@ -56,7 +64,7 @@ def in_states(
         message = f"groups of {groupby} give the same file names: {sorted(state.name for state in states)}; rename them"
         raise InputError(message)
     for state in states:
-        typer.echo(f"{state.name or 'cell state'}: {len(state.genes)} context genes", err=True)
+        talk.note(f"{state.name or 'cell state'}: {len(state.genes)} context genes")
         named = output.with_name(f"{output.stem}.{_file_name(state.name)}{output.suffix}") if state.name else output
         yield scorer.in_state(state), named
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .extras import needs
-from .progress import Progress as Line
+from .talk import Json, Quiet, Talk
 
 NAME = "pretrain"
 HELP = """Pretrain a mini backbone on expression data (.h5 corpus files, .h5ad, or folders of them).
@@ -52,12 +52,15 @@ def command(
     ] = False,
     seed: Annotated[int, typer.Option(help="Of weights and batches.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: torch decides.", min=0)] = 0,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
+    talk = Talk(quiet, json)
     with needs("export", "ugrn pretrain"):
         from ugrn.export.training.pretrain import Progress
         from ugrn.export.training.run import Sizes, pretrain_to_folder
         from ugrn.export.training.sampling import PretrainConfig
-    line = Line("steps", every=30.0)
+    line = talk.progress("steps", every=30.0)
 
     def report(progress: Progress) -> None:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in (progress.held_out or {}).items())
@@ -76,12 +79,12 @@ def command(
         gene_embeddings,
         threads,
         report,
-        lambda text: typer.echo(text, err=True),
+        talk.note,
         licence=licence,
         gene_sets=gene_sets,
     )
-    typer.echo(
+    talk.note(
         f"backbone written: {output}; held-out R2 {facts['held_out']['r2_1']:.4f} from one visible gene; next: "
-        f"ugrn export mini {output} -o ARTIFACT",
-        err=True,
+        f"ugrn export mini {output} -o ARTIFACT"
     )
+    talk.result({"output": output, "held_out": facts["held_out"], "sources": len(facts["sources"])})

@@ -12,10 +12,12 @@ class Progress:
     Args:
         unit: what is counted, e.g. ``pairs``.
         every: seconds between plain lines where standard error is no terminal.
+        shown: whether anything is shown at all.
     """
 
-    def __init__(self, unit: str, every: float = 5.0) -> None:
+    def __init__(self, unit: str, every: float = 5.0, shown: bool = True) -> None:
         self.unit = unit
+        self.silent = not shown
         self.terminal = sys.stderr.isatty()
         self.every = 0.1 if self.terminal else every
         self.started = self.shown = time.monotonic()
@@ -23,6 +25,8 @@ class Progress:
 
     def __call__(self, done: int, total: int, note: str = "", *, now: bool = False) -> None:
         """Report that `done` of `total` are done; `note` is shown behind, at once where `now` is set."""
+        if self.silent:
+            return
         time_now = time.monotonic()
         if self.first is None:
             self.first = done if done < total else 0

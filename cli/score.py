@@ -24,12 +24,22 @@ from .options import (
     in_states,
     need_output,
 )
-from .progress import Progress
+from .talk import Json, Quiet, Talk
 
 NAME = "score"
 HELP = """Score a pair list: the probability that each source regulates its target.
 
-Example: ugrn score pairs.csv -o edges.csv --prior 0.01
+Run the same command again to resume a run that was stopped.
+
+Examples:
+
+    ugrn score pairs.csv -o edges.csv --prior 0.01
+
+    ugrn score pairs.csv -o edges.parquet --features --quiet --json
+
+    ugrn score pairs.csv -o edges.csv --context-values cells.h5ad --groupby cell_type
+
+    ugrn score --example -o edges.csv --top 10
 """
 
 
@@ -51,7 +61,12 @@ def command(
     provider: Provider = "auto",
     threads: Threads = 0,
     memory_mb: MemoryMb = 0,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
+    talk = Talk(quiet, json)
+    if top and json:
+        raise typer.BadParameter("--top prints a table, --json a summary; give one", param_hint="--top")  # noqa: EM101
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
     if (pairs is None) != example:
         raise typer.BadParameter("give a pair list, or --example, and not both", param_hint="PAIRS")  # noqa: EM101
@@ -60,23 +75,19 @@ def command(
         raise typer.BadParameter("--top reads .csv, .tsv or .parquet results", param_hint="--top")  # noqa: EM101
     listed = scorer.artifact.example_pairs if pairs is None else pairs
     settings = ScoreSettings(prior, features, strict)
-    for each, path in in_states(scorer, output, context_values, groupby, context_size):
-        _score(each, listed, path, settings, top)
+    for each, path in in_states(scorer, output, context_values, groupby, context_size, talk):
+        _score(each, listed, path, settings, top, talk)
 
 
-def _score(scorer: Scorer, pairs: Path, output: Path, settings: ScoreSettings, top: int) -> None:
-    summary = scorer.score_file(pairs, output, settings, Progress("pairs"))
+def _score(scorer: Scorer, pairs: Path, output: Path, settings: ScoreSettings, top: int, talk: Talk) -> None:
+    summary = scorer.score_file(pairs, output, settings, talk.progress("pairs"))
     if summary.names:
-        typer.echo(summary.names, err=True)
+        talk.note(summary.names)
     if summary.rejects is not None:
         why = say_counts(summary.rejected)
-        typer.echo(
-            f"{summary.read - summary.scored} of {summary.read} pairs rejected ({why}): {summary.rejects}",
-            err=True,
-        )
-    typer.echo(f"{summary.scored} pairs scored in {summary.seconds:.1f} s: {output}", err=True)
-    if top:
-        typer.echo(_strongest(output, top))
+        talk.note(f"{summary.read - summary.scored} of {summary.read} pairs rejected ({why}): {summary.rejects}")
+    talk.note(f"{summary.scored} pairs scored in {summary.seconds:.1f} s: {output}")
+    talk.result(summary, [_strongest(output, top)] if top else [])
 
 
 def _strongest(path: Path, count: int) -> str:

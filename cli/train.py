@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ugrn.runtime.errors import InputError
 from ugrn.runtime.pairs import say_counts
 
 from .extras import needs
-from .progress import Progress
+from .talk import Json, Quiet, Talk
 
 NAME = "train"
 HELP = """Fit the translator of an artifact on a network's edges, and calibrate it.
 
-Example: ugrn train my-artifact --edges edges.csv
+Examples:
+
+    ugrn train my-artifact --edges my-network.csv
+
+    ugrn train mini --edges my-network.csv -o my-artifact --quiet --json
 """
 
 
 def command(
-    artifact: Annotated[Path, typer.Argument(help="Artifact folder.")],
+    artifact: Annotated[str, typer.Argument(help="Artifact: a folder; with -o also a name or a hub's.")],
     edges: Annotated[Path, typer.Option(help="True edges: a pair list with columns source and target.")],
     output: Annotated[
         Path | None,
@@ -35,28 +41,40 @@ def command(
     ] = True,
     seed: Annotated[int, typer.Option(help="Of split, negatives and weights.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: onnxruntime decides.")] = 0,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
+    talk = Talk(quiet, json)
     with needs("export", "ugrn train"):
         from ugrn.export.bundle import add_translator, check_folder
         from ugrn.export.training.translator import TranslatorConfig, train_on_network
     from ugrn.runtime import load
 
-    check_folder(output or artifact, overwrite=output is None)
+    check_folder(output or Path(artifact), overwrite=output is None)
     scorer = load(artifact, threads=threads)
+    folder = scorer.artifact.folder
+    if output is None and folder != Path(artifact):
+        message = f"{artifact}: is the name of {folder}, which is not changed in place; say where to write with -o"
+        raise InputError(message)
     config = TranslatorConfig(negatives=negatives, embeddings=embeddings, seed=seed)  # type: ignore[arg-type]
-    fit = train_on_network(scorer, edges, config, Progress("pairs"))
+    fit = train_on_network(scorer, edges, config, talk.progress("pairs"))
     metrics = fit.metrics | {"network": network or edges.stem}
     used = metrics["edges"]
     if used["used"] < used["given"]:
         why = say_counts(used["rejected"])
-        typer.echo(f"{used['given'] - used['used']} of {used['given']} edges left out ({why})", err=True)
-    add_translator(artifact, fit.translator, metrics, output)
-    calibration = metrics["calibration"]
+        talk.note(f"{used['given'] - used['used']} of {used['given']} edges left out ({why})")
+    add_translator(folder, fit.translator, metrics, output)
+    talk.note(f"translator written: {output or folder}")
+    talk.result({"output": output or folder, "metrics": metrics}, _lines(metrics))
+
+
+def _lines(metrics: dict[str, Any]) -> Iterator[str]:
+    """What validation says, for people."""
     for name in (name for name in ("vvp", "gdt", "emb", "ensemble") if name in metrics):
-        typer.echo(f"validation AUPRC {name:<9}{metrics[name]['validation_auprc']:.3f}   (chance 0.5)")
-    typer.echo(
-        f"calibration {calibration['kind']}: expected calibration error {calibration['before']['ece']:.3f} -> "
-        f"{calibration['after']['ece']:.3f}, Brier score {calibration['before']['brier']:.3f} -> "
-        f"{calibration['after']['brier']:.3f}"
+        yield f"validation AUPRC {name:<9}{metrics[name]['validation_auprc']:.3f}   (chance 0.5)"
+    calibration = metrics["calibration"]
+    before, after = calibration["before"], calibration["after"]
+    yield (
+        f"calibration {calibration['kind']}: expected calibration error {before['ece']:.3f} -> {after['ece']:.3f}, "
+        f"Brier score {before['brier']:.3f} -> {after['brier']:.3f}"
     )
-    typer.echo(f"translator written: {output or artifact}", err=True)

@@ -26,6 +26,7 @@ from .card import model_card
 from .graph import OPSET, Probe, check_parity, export_onnx, export_torchscript
 
 FEWEST_GENES = 8
+HUB_CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,14 @@ def _beside(folder: Path, role: str) -> Path:
 
 
 def _seal(part: Path, manifest: Manifest) -> Manifest:
-    """Write model card and manifest over the files of a folder."""
+    """Write model card and manifest over the files of a folder.
+
+    The card is there once more as ``README.md``, which model hubs show; that copy may be edited there, so the manifest
+    does not list it.
+    """
     (part / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
-    listed = {path.name: file_entry(path) for path in sorted(part.iterdir()) if path.name != MANIFEST}
+    listed = {path.name: file_entry(path) for path in sorted(part.iterdir()) if path.name not in (MANIFEST, HUB_CARD)}
+    shutil.copyfile(part / "MODEL_CARD.md", part / HUB_CARD)
     manifest = replace(manifest, files=listed)
     text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
     (part / MANIFEST).write_text(text + "\n", encoding="utf-8")

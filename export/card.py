@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from ugrn.runtime.artifact import Manifest
 
+HUB_LICENCES = {  # SPDX expressions that model hubs know, by the hubs' own short names
+    "MIT": "mit",
+    "Apache-2.0": "apache-2.0",
+    "BSD-3-Clause": "bsd-3-clause",
+    "GPL-3.0": "gpl-3.0",
+    "GPL-3.0-only": "gpl-3.0",
+    "GPL-3.0-or-later": "gpl-3.0",
+    "CC0-1.0": "cc0-1.0",
+    "CC-BY-4.0": "cc-by-4.0",
+    "CC-BY-SA-4.0": "cc-by-sa-4.0",
+    "CC-BY-NC-4.0": "cc-by-nc-4.0",
+}
 PARTS = ("vvp", "gdt", "emb", "ensemble")
 LIMITS = """\
 - A probability is relative to the training network and to its prevalence (half of the pairs were edges). For a
@@ -19,10 +32,11 @@ LIMITS = """\
 
 
 def model_card(manifest: Manifest) -> str:
-    """The Markdown text of ``MODEL_CARD.md``."""
+    """The Markdown text of ``MODEL_CARD.md``, with the header by which model hubs sort it."""
     levels = ", ".join(f"{level:g}" for level in manifest.vvp_levels)
     steps = ", ".join(f"{level:g}" for level in manifest.gdt_levels)
     parts = [
+        _header(manifest),
         f"# ugrn artifact: {manifest.backbone}",
         "Scores the probability that a source gene regulates a target gene, from the response (VVP) and the "
         "gradient (GDT) of a frozen single-cell foundation model (UGRN, arXiv 2605.08128).",
@@ -37,6 +51,15 @@ def model_card(manifest: Manifest) -> str:
         parts += ["## Backbone", _provenance(manifest.provenance)]
     parts += ["## Translator", _metrics(manifest.metrics), "## Limits", LIMITS]
     return "\n\n".join(parts) + "\n"
+
+
+def _header(manifest: Manifest) -> str:
+    """YAML metadata; every text is quoted as in JSON, which is YAML too."""
+    known = HUB_LICENCES.get(manifest.licence)
+    licence = [f"license: {known}"] if known else ["license: other", f"license_name: {json.dumps(manifest.licence)}"]
+    tags = ("gene-regulatory-network", "single-cell", "biology", "onnx", manifest.backbone)
+    lines = ["library_name: ugrn", *licence, "tags:", *(f"  - {json.dumps(tag)}" for tag in tags)]
+    return "\n".join(["---", *lines, "---"])
 
 
 def _parity(parity: Mapping[str, Any]) -> str:

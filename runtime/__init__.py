@@ -14,10 +14,11 @@ from .errors import (
     ProviderError,
     UgrnError,
 )
+from .library import bundled_artifact, find_artifact
 from .network import NetworkSettings
 from .network_run import NetworkSummary
 from .run import ScoreSettings, Summary
-from .scoring import Scorer, bundled_artifact, load
+from .scoring import Scorer, load
 from .session import RuntimeSettings
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Summary",
     "UgrnError",
     "bundled_artifact",
+    "find_artifact",
     "load",
     "open_artifact",
 ]

@@ -218,8 +218,9 @@ def open_artifact(folder: Path | str) -> Artifact:
         raise ArtifactError(message)
     raw = path.read_bytes()
     manifest = parse_manifest(raw, folder)
-    for name, entry in manifest.files.items():
-        _verify(folder / name, entry)
+    troubles = [trouble for name, entry in manifest.files.items() if (trouble := _trouble(folder / name, entry))]
+    if troubles:
+        raise ArtifactError("\n".join(troubles))
     symbols = read_lines(folder / "genes.txt")
     if len(set(symbols)) != len(symbols) or not symbols:
         message = f"{folder}/genes.txt: {len(symbols)} symbols, {len(set(symbols))} distinct; expected distinct ones"
@@ -287,21 +288,20 @@ def file_entry(path: Path) -> dict[str, Any]:
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _verify(path: Path, entry: Mapping[str, Any]) -> None:
+def _trouble(path: Path, entry: Mapping[str, Any]) -> str:
+    """What is wrong with a file that the manifest lists; empty where nothing is."""
     if path.is_symlink():
-        message = f"{path}: is a link; an artifact holds plain files only: copy the artifact folder again"
-        raise ArtifactError(message)
+        return f"{path}: is a link; an artifact holds plain files only: copy the artifact folder again"
     if not path.is_file():
-        message = f"{path}: listed in the manifest but missing; copy the whole artifact folder again"
-        raise ArtifactError(message)
+        return f"{path}: listed in the manifest but missing; copy the whole artifact folder again"
     found = file_entry(path)
-    if found != {"size": entry.get("size"), "sha256": entry.get("sha256")}:
-        message = (
-            f"{path}: found {found['size']} bytes with sha256 {found['sha256'][:12]}…, expected "
-            f"{entry.get('size')} with {str(entry.get('sha256'))[:12]}…; the file is damaged or was changed: "
-            "copy the artifact folder again"
-        )
-        raise ArtifactError(message)
+    if found == {"size": entry.get("size"), "sha256": entry.get("sha256")}:
+        return ""
+    return (
+        f"{path}: found {found['size']} bytes with sha256 {found['sha256'][:12]}…, expected "
+        f"{entry.get('size')} with {str(entry.get('sha256'))[:12]}…; the file is damaged or was changed: "
+        "copy the artifact folder again"
+    )
 
 
 def read_lines(path: Path) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .artifact import Artifact, open_artifact
+from .artifact import Artifact
 from .facts import fingerprint, write_sidecar
 from .formats import ResultTable, check_output, frame, write_results
 from .gene_lists import GenesLike, read_network_genes
+from .library import find_artifact
 from .network import By, NetworkSettings
 from .network_run import NetworkSummary, network_table, write_network
 from .pair_files import read_pairs
@@ -28,22 +28,18 @@ from .states import CellState, in_state
 from .translator import EMB, PROBES
 
 
-def bundled_artifact() -> Path:
-    """Folder of the artifact that ships with the package."""
-    return Path(str(files("ugrn.artifacts"))) / "mini"
-
-
 def load(artifact: Path | str | None = None, *, provider: str = "auto", threads: int = 0, memory_mb: int = 0) -> Scorer:
     """Open an artifact for scoring.
 
     Args:
-        artifact: its folder; the bundled one where None.
+        artifact: its folder, its name or a hub's ``owner/repository@commit`` (`ugrn.runtime.library`); the bundled
+            one where None.
         provider: ``auto``, ``cpu`` or ``cuda``.
         threads: CPU threads; 0 leaves the choice to onnxruntime.
         memory_mb: budget for one run of the graph, in MiB; 0: 256 on the CPU, half of the free memory on a GPU.
 
     Raises:
-        ArtifactError: the folder is no artifact, or damaged.
+        ArtifactError: there is no such artifact, or it is damaged or cannot be fetched.
         ProviderError: the provider cannot be had.
 
     Example:
@@ -51,7 +47,7 @@ def load(artifact: Path | str | None = None, *, provider: str = "auto", threads:
         >>> load().score([("POU5F1", "NANOG"), ("GATA1", "KLF1")])
     """
     settings = RuntimeSettings(provider, threads, memory_mb)  # type: ignore[arg-type]
-    return Scorer(open_artifact(bundled_artifact() if artifact is None else artifact), settings)
+    return Scorer(find_artifact(artifact), settings)
 
 
 class Scorer:

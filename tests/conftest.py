@@ -71,6 +71,12 @@ def new_backbone() -> Callable[[int], MiniBackbone]:
 
 
 @pytest.fixture(scope="session")
+def new_translator() -> Callable[[int], Translator]:
+    """Makes a random translator from a seed."""
+    return make_translator
+
+
+@pytest.fixture(scope="session")
 def backbone() -> MiniBackbone:
     return make_backbone()
 

@@ -1,0 +1,48 @@
+"""What a command says: notes and progress on standard error, what it found or did on standard output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .progress import Progress
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes: errors alone on standard error.")]
+Json = Annotated[bool, typer.Option("--json", help="What was done, as one line of JSON on standard output.")]
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How a command speaks.
+
+    Attributes:
+        quiet: leave out notes and progress.
+        json: results as JSON, one object to a line, in place of lines for people.
+    """
+
+    quiet: bool = False
+    json: bool = False
+
+    def note(self, line: str) -> None:
+        """Say something on the way, on standard error."""
+        if not self.quiet:
+            typer.echo(line, err=True)
+
+    def progress(self, unit: str, every: float = 5.0) -> Progress:
+        """A progress line; see `Progress`."""
+        return Progress(unit, every, shown=not self.quiet)
+
+    def result(self, facts: Mapping[str, Any] | DataclassInstance, lines: Iterable[str] = ()) -> None:
+        """Say what was found or done, on standard output: `facts` as JSON, or `lines`."""
+        if self.json:
+            whole = asdict(facts) if is_dataclass(facts) else facts
+            lines = [json.dumps(whole, ensure_ascii=False, default=str)]
+        for line in lines:
+            typer.echo(line)
