@@ -11,7 +11,7 @@ import typer
 
 from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
 
-from . import benchmark, doctor, export, info, network, pretrain, score, train
+from . import benchmark, doctor, export, info, network, pretrain, report, score, train
 
 app = typer.Typer(
     name="ugrn",
@@ -20,7 +20,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for command in (score, network, info, doctor, export, train, pretrain, benchmark):
+for command in (score, network, report, info, doctor, export, train, pretrain, benchmark):
     app.command(command.NAME, help=command.HELP)(command.command)
 
 

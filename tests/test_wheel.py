@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ABSENT = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "pandas", "safetensors", "anndata")
+ABSENT = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "pandas", "safetensors", "anndata", "plotly", "networkx")
 MEGABYTES = 450
 
 
