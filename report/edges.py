@@ -72,9 +72,9 @@ def read_edges(path: Path, top: int) -> Edges:
         shown = scan.select(*ENDS, *(pl.col(name).cast(pl.Float32).fill_nan(None) for name in [PROBABILITY, *numbers]))
         total, unscored = _count(shown, path)
         strongest = _strongest(shown, top, total)
+    except InputError:
+        raise
     except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
         message = f"{path}: not readable as a table of edges ({error}); run 'ugrn score' or 'ugrn network' again"
         raise InputError(message) from error
     hidden = tuple(name for name in columns if name not in (*ENDS, PROBABILITY, *numbers))
@@ -94,10 +94,9 @@ def _scan(path: Path) -> tuple[pl.LazyFrame, pl.Series | None]:
     if kind == ".h5":
         return _read_hdf5(path)
     if kind in (".csv", ".tsv"):
-        texts = dict.fromkeys(ENDS, pl.String)
         separator = "\t" if kind == ".tsv" else ","
         header = pl.read_csv(path, separator=separator, n_rows=0).columns
-        known = {name: texts[name] for name in ENDS if name in header}
+        known = {name: pl.String for name in ENDS if name in header}  # a gene may be called 7
         if suffixes[-1] == ".gz":
             return pl.read_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None).lazy(), None
         return pl.scan_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None), None

@@ -31,7 +31,8 @@ function showMatches(list, text) {
   at("matches").replaceChildren(...matches.map((gene, place) => {
     const option = make("li", { id: `match-${place}`, role: "option" }, make("span", {}, genes[gene]),
       make("span", { className: "quiet" }, degree(gene)));
-    option.addEventListener("pointerdown", (event) => { event.preventDefault(); choose(place); });
+    option.addEventListener("mousedown", (event) => event.preventDefault()); // the box keeps the focus
+    option.addEventListener("click", () => choose(place));
     return option;
   }));
   markActive();
@@ -92,7 +93,10 @@ function partners(gene, near, far, side, title) {
     const button = make("button", { type: "button" }, make("span", { className: "name" }, genes[far[edge]]), bar,
       make("span", { className: "value" }, short(probability[edge])));
     button.dataset.edge = edge;
-    button.addEventListener("click", () => selectEdge(edge, true));
+    button.addEventListener("click", () => {
+      selectEdge(edge);
+      at("edge").scrollIntoView({ block: "nearest" });
+    });
     return make("li", {}, button);
   }));
   if (!top.length) at(side).replaceChildren(make("li", { className: "quiet" }, "none on this page"));

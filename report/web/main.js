@@ -1,7 +1,13 @@
 // What is chosen, and who is told of it.
 
+/** Bring a part of the page into view, and the focus to its title. */
+function goTo(part) {
+  at(part).scrollIntoView();
+  at(`${part}-title`).focus({ preventScroll: true });
+}
+
 /** Choose a gene; its strongest edge is shown with it. */
-function selectGene(gene, scroll = false) {
+function selectGene(gene) {
   focused = state.gene >= 0;
   state.gene = gene;
   drawGene();
@@ -10,14 +16,12 @@ function selectGene(gene, scroll = false) {
   if (strongest < 0) strongest = edges.target.indexOf(gene);
   selectEdge(strongest);
   at("found").textContent = `${genes[gene]}: ${degree(gene)}`;
-  if (scroll) at("gene").scrollIntoView();
 }
 
-function selectEdge(edge, scroll = false) {
+function selectEdge(edge) {
   state.edge = edge;
   drawEdge();
   markEdge();
-  if (scroll) at("edge").scrollIntoView({ block: "nearest" });
 }
 
 function drawAll() {
@@ -35,6 +39,8 @@ function start() {
     document.documentElement.dataset.theme = at("theme").value;
     drawAll();
   });
+  let pause;
+  addEventListener("resize", () => { clearTimeout(pause); pause = setTimeout(drawNetwork, 200); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
   at("targets-all").addEventListener("click", () => tableOf(state.gene, "by-source"));
   at("regulators-all").addEventListener("click", () => tableOf(state.gene, "by-target"));

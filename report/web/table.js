@@ -41,7 +41,7 @@ function sortRows() {
 
 function geneButton(gene) {
   const button = make("button", { type: "button", className: "link" }, genes[gene]);
-  button.addEventListener("click", () => selectGene(gene, true));
+  button.addEventListener("click", () => { selectGene(gene); goTo("gene"); });
   return make("td", {}, button);
 }
 
@@ -52,7 +52,11 @@ function drawTable() {
   at("rows").replaceChildren(...rows.map((edge) => {
     const curves = make("button", { type: "button" }, "Show");
     curves.setAttribute("aria-label", `Show ${genes[edges.source[edge]]} → ${genes[edges.target[edge]]}`);
-    curves.addEventListener("click", () => { selectGene(edges.source[edge]); selectEdge(edge, true); });
+    curves.addEventListener("click", () => {
+      selectGene(edges.source[edge]);
+      selectEdge(edge);
+      goTo("edge");
+    });
     return make("tr", {}, geneButton(edges.source[edge]), geneButton(edges.target[edge]),
       ...edges.columns.map((column) => make("td", { className: "number" }, short(column.values[edge]))),
       make("td", {}, curves));
@@ -93,8 +97,7 @@ function tableOf(gene, side) {
   at("by-probability").value = "0";
   at(side).value = `=${genes[gene]}`;
   filterRows();
-  at("table").scrollIntoView();
-  at("table-title").focus({ preventScroll: true });
+  goTo("table");
 }
 
 function setUpTable() {

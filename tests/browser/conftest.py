@@ -15,6 +15,7 @@ from ugrn.report.write import ReportSettings, write_report
 from ugrn.runtime import NetworkSettings, load
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SOURCES = ["GATA1", "TAL1", "KLF1", "SPI1", "CEBPA", "POU5F1", "SOX2", "NANOG", "MYC", "TP53"]
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -60,17 +61,19 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture(scope="session")
-def small(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pl.DataFrame]:
-    """A page of 10 sources, with curves for every edge, and its edges as the page orders them."""
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pl.DataFrame]:
+    """A page of 10 sources and 60 targets, with curves for every edge, and its edges as the page orders them."""
     folder = tmp_path_factory.mktemp("small")
     result = folder / "net.parquet"
-    load(artifact).network_file([f"GENE{i}" for i in range(10)], None, result, NetworkSettings())
-    write_report(result, folder / "r.html", load(artifact), ReportSettings(network_edges=80))
+    scorer = load()
+    others = [name for name in scorer.artifact.names.symbols[::380] if name not in SOURCES][:50]
+    scorer.network_file(SOURCES, [*SOURCES, *others], result, NetworkSettings())
+    write_report(result, folder / "r.html", scorer, ReportSettings(network_edges=80))
     return folder / "r.html", pl.read_parquet(result).sort("probability", descending=True, maintain_order=True)
 
 
 @pytest.fixture(scope="session")
-def large(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pl.DataFrame]:
+def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pl.DataFrame]:
     """A page of 50,000 edges between 100 sources and 600 targets, of which the artifact knows none."""
     folder = tmp_path_factory.mktemp("large")
     rng = np.random.default_rng(5)
@@ -84,5 +87,5 @@ def large(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         }
     )
     edges.write_csv(folder / "all.csv")
-    write_report(folder / "all.csv", folder / "r.html", load(artifact))
+    write_report(folder / "all.csv", folder / "r.html", load())
     return folder / "r.html", edges.sort("probability", descending=True, maintain_order=True)
