@@ -58,7 +58,7 @@ function colour(name) {
   return found;
 }
 
-const plotOptions = { displayModeBar: false, responsive: true };
+const plotOptions = { displayModeBar: false, responsive: true, typesetMath: false }; // a $ in a name is a $
 
 /** Plotly's layout in the page's font and colours; axes stand still unless told otherwise. */
 function plotLayout(x, y, more = {}) {
