@@ -203,7 +203,8 @@ def reliability(
     labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike, bins: int = 10
 ) -> list[dict[str, float]]:
     """The groups that `ugrn.export.training.calibration` makes, of checked columns."""
-    return calibration.reliability(*_checked(labels, probabilities, weights), bins)
+    label, probability, weight = _checked(labels, probabilities, weights)
+    return calibration.reliability(label, probability, weight, bins)
 
 
 def _names(rankings: Sequence[Ranking]) -> Rows:

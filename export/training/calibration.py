@@ -24,7 +24,7 @@ def reliability(
     if not weights.any():
         return []
     order = np.argsort(probabilities, kind="stable")
-    weight = weights[order].astype(np.float64)
+    weight = weights[order]
     group = np.minimum((np.cumsum(weight) / weight.sum() * bins - 1e-9).astype(int), bins - 1)
     columns = (np.ones(len(order)), probabilities[order], labels[order])
     sums = [np.bincount(group, weight * column) for column in columns]
