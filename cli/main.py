@@ -12,7 +12,7 @@ import typer
 
 from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
 
-from . import artifacts, benchmark, doctor, export, genes, info, network, pretrain, score, train
+from . import artifacts, benchmark, doctor, export, genes, info, network, pretrain, report, score, train
 
 app = typer.Typer(
     name="ugrn",
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,  # no boxes in pipes and logs
 )
-for command in (score, network, genes, info, doctor, export, train, pretrain, benchmark):
+for command in (score, network, report, genes, info, doctor, export, train, pretrain, benchmark):
     app.command(command.NAME, help=command.HELP)(command.command)
 app.add_typer(artifacts.app, name=artifacts.NAME)
 RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, benchmark.NAME)

@@ -8,7 +8,19 @@ import sys
 import pytest
 
 ALLOWED_IN_RUNTIME = {"numpy", "h5py", "polars", "onnxruntime", "threadpoolctl", "ugrn"}
-FORBIDDEN = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "pandas", "anndata", "ugrn.export")
+FORBIDDEN = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "anndata",
+    "plotly",
+    "networkx",
+    "ugrn.export",
+    "ugrn.report",
+)
 
 PROBE = """
 import sys
@@ -32,6 +44,10 @@ def test_lean_packages_load_nothing_of_the_export_stage(module: str) -> None:
     assert forbidden_after(module) == set()
 
 
+def test_the_report_loads_nothing_of_the_export_stage() -> None:
+    assert forbidden_after("ugrn.report.write") <= {"plotly", "networkx", "scipy", "pandas", "ugrn.report"}
+
+
 def test_the_rule_test_can_fail() -> None:
     assert forbidden_after("ugrn.runtime", first="import onnx") == {"onnx"}
 
@@ -53,7 +69,7 @@ def test_runtime_names_only_allowed_packages() -> None:
             for name in names:
                 top = name.split(".")[0]
                 assert top in ALLOWED_IN_RUNTIME or top in sys.stdlib_module_names, f"{path.name} imports {name}"
-                assert not name.startswith(("ugrn.export", "ugrn.cli")), f"{path.name} imports {name}"
+                assert not name.startswith(("ugrn.export", "ugrn.cli", "ugrn.report")), f"{path.name} imports {name}"
 
 
 def test_exported_names_are_importable_and_documented() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ABSENT = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "pandas", "safetensors", "anndata")
+ABSENT = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "pandas", "safetensors", "anndata", "plotly", "networkx")
 MEGABYTES = 450
 
 
@@ -59,11 +59,22 @@ def test_the_wheel_scores_a_pair_list(lean: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_missing_extra_is_named(lean: Path, tmp_path: Path) -> None:
-    done = run(lean, "ugrn", "export", "mini", "nowhere", "-o", "out", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("extra", "command"),
+    [("export", ("export", "mini", "nowhere", "-o", "out")), ("report", ("report", "edges.csv", "-o", "r.html"))],
+)
+def test_a_missing_extra_is_named(lean: Path, tmp_path: Path, extra: str, command: tuple[str, ...]) -> None:
+    done = run(lean, "ugrn", *command, cwd=tmp_path)
     assert done.returncode == 2
-    assert "pip install 'ugrn[export]'" in done.stderr
+    assert f"pip install 'ugrn[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_reports_page_ships(lean: Path) -> None:
+    code = "from importlib.resources import files as f; print(*(p.name for p in (f('ugrn.report') / 'web').iterdir()))"
+    found = set(run(lean, "python", "-c", code).stdout.split())
+    assert found == {path.name for path in (ROOT / "report" / "web").iterdir()}
 
 
 @pytest.mark.slow

@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ugrn.runtime.errors import InputError
 
+from ..training import calibration
+
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -200,23 +202,9 @@ def direction_accuracy(forward: ArrayLike, backward: ArrayLike) -> float:
 def reliability(
     labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike, bins: int = 10
 ) -> list[dict[str, float]]:
-    """Mean ``probability``, ``observed`` share of edges and share of the ``weight``, per group of equal weight.
-
-    The groups are those of `calibration_error` in `ugrn.export.training.calibration`, which is their mean distance
-    of observed from probability, by weight. Groups without weight are left out, so there may be fewer than `bins`.
-    """
+    """The groups that `ugrn.export.training.calibration` makes, of checked columns."""
     label, probability, weight = _checked(labels, probabilities, weights)
-    if not weight.any():
-        return []
-    order = np.argsort(probability, kind="stable")
-    reached = np.cumsum(weight[order]) / weight.sum()
-    group = np.minimum((reached * bins - 1e-9).astype(int), bins - 1)
-    sums = [np.bincount(group, (weight * column)[order]) for column in (np.ones(len(label)), probability, label)]
-    return [
-        {"probability": float(p / total), "observed": float(edges / total), "weight": float(total / weight.sum())}
-        for total, p, edges in zip(*sums, strict=True)
-        if total > 0
-    ]
+    return calibration.reliability(label, probability, weight, bins)
 
 
 def _names(rankings: Sequence[Ranking]) -> Rows:

@@ -14,22 +14,33 @@ from ugrn.runtime.translator import Calibration, CalibrationKind, sigmoid
 Array = NDArray[np.float32]
 
 
+def reliability(
+    labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any], bins: int = 10
+) -> list[dict[str, float]]:
+    """Mean ``probability``, ``observed`` share of edges and share of the ``weight``, per group of equal weight.
+
+    Groups without weight are left out, so there may be fewer than `bins`.
+    """
+    if not weights.any():
+        return []
+    order = np.argsort(probabilities, kind="stable")
+    weight = weights[order]
+    group = np.minimum((np.cumsum(weight) / weight.sum() * bins - 1e-9).astype(int), bins - 1)
+    columns = (np.ones(len(order)), probabilities[order], labels[order])
+    sums = [np.bincount(group, weight * column) for column in columns]
+    return [
+        {"probability": float(p / total), "observed": float(edges / total), "weight": float(total / weight.sum())}
+        for total, p, edges in zip(*sums, strict=True)
+        if total > 0
+    ]
+
+
 def calibration_error(
     labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any], bins: int = 10
 ) -> float:
     """Expected calibration error over `bins` groups of equal weight (Naeini et al. 2015)."""
-    order = np.argsort(probabilities, kind="stable")
-    reached = np.cumsum(weights[order]) / weights.sum()
-    group = np.minimum((reached * bins - 1e-9).astype(int), bins - 1)
-    error = 0.0
-    for index in range(bins):
-        rows = order[group == index]
-        if len(rows):
-            gap = np.average(labels[rows], weights=weights[rows]) - np.average(
-                probabilities[rows], weights=weights[rows]
-            )
-            error += abs(float(gap)) * float(weights[rows].sum())
-    return error / float(weights.sum())
+    groups = reliability(labels, probabilities, weights, bins)
+    return sum(abs(each["observed"] - each["probability"]) * each["weight"] for each in groups)
 
 
 def brier(labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any]) -> float:
@@ -44,12 +55,14 @@ def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) 
     (1984): isotonic steps fitted to noise tie pairs that the logits tell apart.
 
     Returns:
-        The calibration, and per kind the cross-validated expected calibration error and Brier score.
+        The calibration, and per kind the cross-validated expected calibration error and Brier score; before and
+        after the chosen one also the ``bins`` of a reliability diagram.
     """
     rng = np.random.default_rng(seed)
     fold = rng.integers(0, 5, len(logits))
     scores: dict[str, dict[str, float]] = {}
     errors: dict[str, NDArray[np.float64]] = {}
+    bins: dict[str, list[dict[str, float]]] = {}
     kinds: tuple[CalibrationKind, ...] = ("none", "temperature", "platt", "isotonic")
     for kind in kinds:
         outside = np.empty_like(logits)
@@ -59,13 +72,12 @@ def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) 
             outside[part] = fitted(logits[part])
         p = sigmoid(outside)
         errors[kind] = (p.astype(np.float64) - labels) ** 2
-        scores[kind] = {
-            "ece": calibration_error(labels, p, weights),
-            "brier": brier(labels, p, weights),
-        }
+        scores[kind] = {"ece": calibration_error(labels, p, weights), "brier": brier(labels, p, weights)}
+        bins[kind] = reliability(labels, p, weights)
     best = min(kinds, key=lambda kind: scores[kind]["brier"])
     chosen = next(kind for kind in kinds if _no_worse(errors[kind] - errors[best], weights))
-    report = {"kind": chosen, "before": scores["none"], "after": scores[chosen], "tried": scores}
+    before, after = ({**scores[kind], "bins": bins[kind]} for kind in ("none", chosen))
+    report = {"kind": chosen, "before": before, "after": after, "tried": scores}
     return fit_calibration(chosen, logits, labels, weights), report
 
 

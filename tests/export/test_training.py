@@ -413,6 +413,11 @@ def test_calibration_is_chosen_by_cross_validation_and_helps() -> None:
     assert report["before"]["ece"] > 0.1
     assert report["after"]["ece"] < 0.03
     assert report["after"]["brier"] < report["before"]["brier"]
+    for when in ("before", "after"):  # the bins that a reliability diagram draws
+        bins = report[when]["bins"]
+        assert sum(each["weight"] for each in bins) == pytest.approx(1)
+        gaps = [abs(each["observed"] - each["probability"]) * each["weight"] for each in bins]
+        assert sum(gaps) == pytest.approx(report[when]["ece"])
     p = sigmoid(calibration(overconfident))
     order = np.argsort(overconfident)
     assert (np.diff(p[order]) >= 0).all()
