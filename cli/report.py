@@ -11,7 +11,7 @@ from ugrn.runtime import load
 
 from .extras import needs
 from .options import ArtifactFolder
-from .progress import Progress
+from .talk import Json, Quiet, Talk
 
 NAME = "report"
 HELP = """Make one self-contained web page of a result of 'ugrn score' or 'ugrn network'.
@@ -39,14 +39,16 @@ def command(
             help="Edges with curves, at most; 1,000 if left out, and none where another artifact made the result."
         ),
     ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
+    talk = Talk(quiet, json)
     with needs("report", "ugrn report"):
         from ugrn.report.write import ReportSettings, write_report
     settings = ReportSettings(top, network_edges, curves)
-    summary = write_report(edges, output, load(artifact), settings, Progress("curves"))
+    summary = write_report(edges, output, load(artifact), settings, talk.progress("curves"))
     for note in summary.notes:
-        typer.echo(f"note: {note}", err=True)
+        talk.note(f"note: {note}")
     size = summary.output.stat().st_size / 1e6
-    typer.echo(
-        f"{summary.edges:,} edges, {summary.curves:,} of them with curves: {summary.output} ({size:.1f} MB)", err=True
-    )
+    talk.note(f"{summary.edges:,} edges, {summary.curves:,} of them with curves: {summary.output} ({size:.1f} MB)")
+    talk.result(summary)
