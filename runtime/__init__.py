@@ -16,6 +16,7 @@ from .errors import (
 )
 from .network import NetworkSettings
 from .network_run import NetworkSummary
+from .pandas_frames import to_pandas
 from .run import ScoreSettings, Summary
 from .scoring import Scorer, bundled_artifact, load
 from .session import RuntimeSettings
@@ -39,4 +40,5 @@ __all__ = [
     "bundled_artifact",
     "load",
     "open_artifact",
+    "to_pandas",
 ]

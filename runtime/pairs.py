@@ -6,7 +6,7 @@ Pairs that cannot be scored are rejected with a reason, never dropped.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .errors import PairListError
 from .genes import GeneNames
+from .pandas_frames import FrameLike
 
 REASONS = (
     "",
@@ -29,7 +30,7 @@ REASONS = (
 EMPTY, UNKNOWN_SOURCE, SELF, DUPLICATE = 1, 2, 5, 6
 
 Codes = NDArray[np.int32]
-PairsLike = Path | str | pl.DataFrame | Iterable[tuple[str, str]]
+PairsLike = Path | str | pl.DataFrame | FrameLike | Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ class PairList:
         genes: the G distinct names.
         source, target: int32 ``[N]`` into `genes`.
         header: whether the first line of a text file was read as column names; None for other inputs.
+        extra: the other columns of the list, N rows, or no column at all.
     """
 
     genes: list[str]
     source: Codes
     target: Codes
     header: bool | None = None
+    extra: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __len__(self) -> int:
         return len(self.source)
