@@ -10,6 +10,7 @@ import csv
 import io
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import cast
@@ -168,11 +169,11 @@ def _text_chunks(path: Path) -> tuple[bool, Iterator[pl.DataFrame]]:
 
 def _unnamed(fields: Sequence[str]) -> list[str]:
     """Columns of a table without header; three of which the last is a number are GRNBoost2's."""
-    try:
-        weighted = len(fields) == 3 and float(fields[2]) >= 0
-    except ValueError:
-        weighted = False
-    return [*ENDS, "importance"] if weighted else ["" for _ in fields]
+    if len(fields) == 3:
+        with suppress(ValueError):
+            float(fields[2])
+            return [*ENDS, "importance"]
+    return [""] * len(fields)
 
 
 def _split_first(line: str, tabs: bool) -> tuple[str, list[str]]:

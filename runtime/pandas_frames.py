@@ -22,8 +22,9 @@ def from_pandas(frame: FrameLike) -> pl.DataFrame:
     columns = []
     for index, name in enumerate(frame.columns):
         column = frame.iloc[:, index]
-        values = column.to_numpy()
-        if values.dtype == object:  # text, categories, and pandas' own types
+        if isinstance(column.dtype, np.dtype) and column.dtype != object:
+            values = column.to_numpy()
+        else:  # text, categories, and pandas' own types
             values = column.astype(object).where(column.notna(), None).tolist()
         columns.append(pl.Series(str(name), values, strict=False))
     return pl.DataFrame(columns)
