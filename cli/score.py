@@ -103,9 +103,11 @@ def _strongest(path: Path, count: int, probability: str) -> str:
     lazy = (
         pl.scan_parquet(path)
         if path.suffix == ".parquet"
-        else pl.scan_csv(path, separator="\t" if path.suffix == ".tsv" else ",")
+        else pl.scan_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
     )
-    rows = lazy.select("source", "target", pl.col(probability).alias("p")).top_k(count, by="p").collect()
+    rows = (
+        lazy.select("source", "target", pl.col(probability).cast(pl.Float32).alias("p")).top_k(count, by="p").collect()
+    )
     width = max(8, *(len(name) for column in ("source", "target") for name in rows[column]))
     lines = [f"{'source':<{width}}  {'target':<{width}}  probability"]
     lines += [f"{s:<{width}}  {t:<{width}}  {p:.3f}" for s, t, p in rows.sort("p", descending=True).iter_rows()]
