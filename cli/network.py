@@ -15,6 +15,7 @@ from .options import (
     ArtifactFolder,
     ContextSize,
     ContextValues,
+    FormatName,
     GroupBy,
     MemoryMb,
     Output,
@@ -23,6 +24,8 @@ from .options import (
     Threads,
     in_states,
     need_output,
+    result_file,
+    say_rejects,
 )
 from .talk import Json, Quiet, Talk
 
@@ -40,15 +43,14 @@ Examples:
     ugrn network -o net.parquet --top-k 20 --by target --min-probability 0.5
 """
 
+GENES_HELP = "One gene per line (also .gz; - for standard input), or the genes of an .h5ad; all if left out."
+
 
 def command(
-    sources: Annotated[
-        Path | None, typer.Option(help="One gene per line (also .gz); every gene of the artifact if left out.")
-    ] = None,
-    targets: Annotated[
-        Path | None, typer.Option(help="One gene per line (also .gz); every gene of the artifact if left out.")
-    ] = None,
+    sources: Annotated[Path | None, typer.Option(help=GENES_HELP)] = None,
+    targets: Annotated[Path | None, typer.Option(help=GENES_HELP)] = None,
     output: Output = None,
+    file_format: FormatName = "ugrn",
     top_k: Annotated[int | None, typer.Option(help="Keep the strongest edges only, this many per source.")] = None,
     by: Annotated[str, typer.Option(help="Whether --top-k counts per source or per target.")] = "source",
     min_probability: Annotated[float, typer.Option(help="Leave out weaker edges (after --prior).")] = 0.0,
@@ -65,24 +67,27 @@ def command(
     json: Json = False,
 ) -> None:
     talk = Talk(quiet, json)
-    output = need_output(output)
-    settings = NetworkSettings(top_k, cast(By, by), min_probability, prior, strict)
+    output = need_output(output, json)
+    settings = NetworkSettings(top_k, cast(By, by), min_probability, prior, strict, file_format)
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
-    for each, path in in_states(scorer, output, context_values, groupby, context_size, talk):
-        _say(each.network_file(sources, targets, path, settings, talk.progress("pairs")), talk)
+    for each, path in in_states(scorer, [sources, targets], output, context_values, groupby, context_size, talk):
+        with result_file(path, file_format) as file:
+            _say(each.network_file(sources, targets, file, settings, talk.progress("pairs")), path, talk)
 
 
-def _say(summary: NetworkSummary, talk: Talk) -> None:
+def _say(summary: NetworkSummary, output: Path, talk: Talk) -> None:
+    for label, column in summary.columns.items():
+        talk.note(f"{label}: names taken from {column}")
     used = {"sources": summary.sources, "targets": summary.targets}
     for label, note in summary.names.items():
         talk.note(f"{label}: {note}")
     for label, counts in summary.rejected.items():
         rejected = sum(counts.values())
         listed = f"{rejected} of {used[label] + rejected} {label} rejected"
-        talk.note(f"{listed} ({say_counts(counts)}): {summary.rejects}")
+        talk.note(f"{listed} ({say_counts(counts)}): {say_rejects(summary.rejects, output)}")
     left_out = f" ({summary.self_pairs} self-pairs left out)" if summary.self_pairs else ""
     talk.note(
         f"{summary.scored} pairs of {summary.sources} sources and {summary.targets} targets scored{left_out}, "
-        f"{summary.written} edges written in {summary.seconds:.1f} s: {summary.output}"
+        f"{summary.written} edges written in {summary.seconds:.1f} s: {output}"
     )
     talk.result(summary)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from ugrn.runtime import Scorer
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.output_formats import format_suffix, full_suffix
 from ugrn.runtime.states import read_states
 
 from .talk import Talk
+
+STANDARD_OUTPUT = "-"
+SHOWN_REJECTS = 5
 
 ArtifactFolder = Annotated[
     str | None,
@@ -22,7 +32,22 @@ ArtifactFolder = Annotated[
         "bundled one if left out."
     ),
 ]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Result: .csv, .tsv, .parquet or .h5.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Result: .csv, .tsv, .graphml, .sif (each also .gz), .parquet or .h5; - for standard output.",
+    ),
+]
+FormatName = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="Columns: ugrn (all), decoupler (source, target, weight) or pyscenic (TF, target, importance). Or what "
+        "the suffix does not say: csv, tsv, parquet, h5, graphml, sif.",
+    ),
+]
 Prior = Annotated[float | None, typer.Option(help="Expected share of edges among the pairs, e.g. 0.01.")]
 ContextValues = Annotated[
     Path | None,
@@ -39,20 +64,58 @@ MemoryMb = Annotated[
 ]
 
 
-def need_output(output: Path | None) -> Path:
-    """The result's path, which has no default."""
+def need_output(output: Path | None, json: bool) -> Path:
+    """The result's path, which has no default and leaves standard output to `json`."""
+    if str(output) == STANDARD_OUTPUT and json:
+        raise typer.BadParameter("--json and -o - would both write to standard output", param_hint="-o")  # noqa: EM101
     if output is None:
         raise typer.BadParameter("say where the result goes, e.g. -o edges.csv", param_hint="-o")  # noqa: EM101
     return output
 
 
+@contextmanager
+def result_file(output: Path, format_name: str) -> Iterator[Path]:
+    """The file a run writes: the output or, for ``-``, a temporary one that goes to standard output in the end.
+
+    Raises:
+        InputError: the format is not known.
+    """
+    if str(output) != STANDARD_OUTPUT:
+        yield output
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"edges{format_suffix(format_name)}"
+        yield path
+        try:
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.flush()
+        except BrokenPipeError:  # who reads it has seen enough; the interpreter's last flush must not fail either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say_rejects(rejects: Path | None, output: Path) -> str:
+    """Where the rejects of a run are or, where the result goes to standard output, the first of them."""
+    if rejects is None or str(output) != STANDARD_OUTPUT:
+        return str(rejects)
+    with rejects.open(encoding="utf-8") as file:
+        return "".join(["the first of them:\n", *islice(file, 1 + SHOWN_REJECTS)]).rstrip()
+
+
 def in_states(
-    scorer: Scorer, output: Path, context_values: Path | None, groupby: str | None, context_size: int, talk: Talk
+    scorer: Scorer,
+    reads: Sequence[Path | None],
+    output: Path,
+    context_values: Path | None,
+    groupby: str | None,
+    context_size: int,
+    talk: Talk,
 ) -> Iterator[tuple[Scorer, Path]]:
     """The scorer and the result's path of every cell state; those given where no state is asked for.
 
     Raises:
-        InputError: the states cannot be read, or their results would bear the same name.
+        InputError: the states cannot be read, their results would bear the same name, or there are several where one
+            of the lists that are read, or the result, is a stream.
     """
     if context_values is None:
         if groupby is not None or context_size:
@@ -60,13 +123,17 @@ def in_states(
         yield scorer, output
         return
     states = read_states(context_values, scorer.artifact, groupby, context_size)
+    if len(states) > 1 and "-" in map(str, [*reads, output]):
+        message = f"- stands for one stream, and {groupby} has {len(states)} groups, each with a result; give files"
+        raise InputError(message)
     if len({_file_name(state.name) for state in states}) < len(states):
         message = f"groups of {groupby} give the same file names: {sorted(state.name for state in states)}; rename them"
         raise InputError(message)
     for state in states:
         talk.note(f"{state.name or 'cell state'}: {len(state.genes)} context genes")
-        named = output.with_name(f"{output.stem}.{_file_name(state.name)}{output.suffix}") if state.name else output
-        yield scorer.in_state(state), named
+        suffix = full_suffix(output)
+        named = output.with_name(f"{output.name.removesuffix(suffix)}.{_file_name(state.name)}{suffix}")
+        yield scorer.in_state(state), named if state.name and str(output) != STANDARD_OUTPUT else output
 
 
 def _file_name(group: str) -> str:

@@ -8,13 +8,15 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from ugrn.runtime import Scorer, ScoreSettings, load
+from ugrn.runtime import ScoreSettings, Summary, load
+from ugrn.runtime.output_formats import LAYOUTS
 from ugrn.runtime.pairs import say_counts
 
 from .options import (
     ArtifactFolder,
     ContextSize,
     ContextValues,
+    FormatName,
     GroupBy,
     MemoryMb,
     Output,
@@ -23,6 +25,8 @@ from .options import (
     Threads,
     in_states,
     need_output,
+    result_file,
+    say_rejects,
 )
 from .talk import Json, Quiet, Talk
 
@@ -39,6 +43,10 @@ Examples:
 
     ugrn score pairs.csv -o edges.csv --context-values cells.h5ad --groupby cell_type
 
+    ugrn score grnboost2.tsv -o merged.tsv --rank
+
+    cut -f 1,2 pairs.tsv | ugrn score - -o - --format decoupler | head
+
     ugrn score --example -o edges.csv --top 10
 """
 
@@ -46,13 +54,21 @@ Examples:
 def command(
     pairs: Annotated[
         Path | None,
-        typer.Argument(help="CSV, TSV (also .gz), Parquet or HDF5 with columns source and target, or two columns."),
+        typer.Argument(
+            help="CSV, TSV (also .gz), Parquet or HDF5 with columns source and target (or TF, regulator, gene, …), or "
+            "two columns; other columns are kept. - for CSV or TSV from standard input."
+        ),
     ] = None,
     artifact: ArtifactFolder = None,
     output: Output = None,
+    file_format: FormatName = "ugrn",
     example: Annotated[bool, typer.Option(help="Score the artifact's own example pairs.")] = False,
     prior: Prior = None,
     features: Annotated[bool, typer.Option(help="Also write the 16 probe features.")] = False,
+    rank: Annotated[
+        bool, typer.Option("--rank", help="Merge with the list's importance, weight or score: ranks, and their mean.")
+    ] = False,
+    rank_by: Annotated[str | None, typer.Option(help="As --rank, with this column of the list.")] = None,
     context_values: ContextValues = None,
     groupby: GroupBy = None,
     context_size: ContextSize = 0,
@@ -70,37 +86,44 @@ def command(
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
     if (pairs is None) != example:
         raise typer.BadParameter("give a pair list, or --example, and not both", param_hint="PAIRS")  # noqa: EM101
-    output = need_output(output)
-    if top and output.suffix == ".h5":
-        raise typer.BadParameter("--top reads .csv, .tsv or .parquet results", param_hint="--top")  # noqa: EM101
+    output = need_output(output, json)
+    if top and (output.suffix not in (".csv", ".tsv", ".parquet") or file_format in LAYOUTS.keys() - {"ugrn"}):
+        raise typer.BadParameter("--top reads .csv, .tsv or .parquet results with all columns", param_hint="--top")  # noqa: EM101
     listed = scorer.artifact.example_pairs if pairs is None else pairs
-    settings = ScoreSettings(prior, features, strict)
-    for each, path in in_states(scorer, output, context_values, groupby, context_size, talk):
-        _score(each, listed, path, settings, top, talk)
+    settings = ScoreSettings(prior, features, strict, file_format, rank_by or rank)
+    for each, path in in_states(scorer, [pairs], output, context_values, groupby, context_size, talk):
+        with result_file(path, file_format) as file:
+            summary = each.score_file(listed, file, settings, talk.progress("pairs"))
+            _say(summary, path, talk)
+        probability = summary.renamed.get("probability", "probability")
+        talk.result(summary, [_strongest(path, top, probability)] if top else [])
 
 
-def _score(scorer: Scorer, pairs: Path, output: Path, settings: ScoreSettings, top: int, talk: Talk) -> None:
-    summary = scorer.score_file(pairs, output, settings, talk.progress("pairs"))
+def _say(summary: Summary, output: Path, talk: Talk) -> None:
     if summary.names:
         talk.note(summary.names)
     if summary.rejects is not None:
-        why = say_counts(summary.rejected)
-        talk.note(f"{summary.read - summary.scored} of {summary.read} pairs rejected ({why}): {summary.rejects}")
+        rejected = f"{summary.read - summary.scored} of {summary.read} pairs rejected ({say_counts(summary.rejected)})"
+        talk.note(f"{rejected}: {say_rejects(summary.rejects, output)}")
+    if summary.renamed:
+        renamed = ", ".join(f"{ours} is {name}" for ours, name in summary.renamed.items())
+        talk.note(f"the list has columns of the result's names; in the result {renamed}")
+    if summary.ranked_by is not None:
+        talk.note(f"sorted by the mean of the ranks by |{summary.ranked_by}| and by probability")
     talk.note(f"{summary.scored} pairs scored in {summary.seconds:.1f} s: {output}")
-    talk.result(summary, [_strongest(output, top)] if top else [])
 
 
-def _strongest(path: Path, count: int) -> str:
+def _strongest(path: Path, count: int, probability: str) -> str:
     """The strongest edges of a result, as a table."""
     lazy = (
         pl.scan_parquet(path)
         if path.suffix == ".parquet"
-        else pl.scan_csv(path, separator="\t" if path.suffix == ".tsv" else ",")
+        else pl.scan_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
     )
-    rows = lazy.select("source", "target", "probability").top_k(count, by="probability").collect()
+    rows = (
+        lazy.select("source", "target", pl.col(probability).cast(pl.Float32).alias("p")).top_k(count, by="p").collect()
+    )
     width = max(8, *(len(name) for column in ("source", "target") for name in rows[column]))
     lines = [f"{'source':<{width}}  {'target':<{width}}  probability"]
-    lines += [
-        f"{s:<{width}}  {t:<{width}}  {p:.3f}" for s, t, p in rows.sort("probability", descending=True).iter_rows()
-    ]
+    lines += [f"{s:<{width}}  {t:<{width}}  {p:.3f}" for s, t, p in rows.sort("p", descending=True).iter_rows()]
     return "\n".join(lines)

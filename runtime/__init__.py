@@ -17,6 +17,7 @@ from .errors import (
 from .library import bundled_artifact, find_artifact
 from .network import NetworkSettings
 from .network_run import NetworkSummary
+from .pandas_frames import to_pandas
 from .run import ScoreSettings, Summary
 from .scoring import Scorer, load
 from .session import RuntimeSettings
@@ -41,4 +42,5 @@ __all__ = [
     "find_artifact",
     "load",
     "open_artifact",
+    "to_pandas",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, cast
 
 import h5py
 import numpy as np
@@ -15,94 +17,23 @@ from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
 from .errors import InputError
-from .pairs import PairList
-
-CHUNK_ROWS = 1 << 17
-SUFFIXES = (".csv", ".tsv", ".parquet", ".h5")
-
-
-Batch = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]
+from .graph_files import write_graphml, write_sif
+from .output_formats import OutputFormat, output_format
+from .tables import CHUNK_ROWS, ENDS, EdgeTable, frame_schema, frames
 
 
-class EdgeTable(Protocol):
-    """Scored pairs that are read batch by batch, once or more."""
-
-    @property
-    def genes(self) -> Sequence[str]:
-        """The distinct names, G."""
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """Names of the C result columns."""
-
-    def __len__(self) -> int:
-        """How many pairs there are."""
-
-    def batches(self) -> Iterator[Batch]:
-        """Sources and targets, int32 ``[n]`` into `genes`, and results, float32 ``[n, C]``."""
-
-
-@dataclass(frozen=True)
-class ResultTable:
-    """Results of a pair list in the user's order.
-
-    Attributes:
-        pairs: the list as written.
-        rows: int32 ``[N]`` accepted rows, ascending.
-        results: float32, ``results[row]`` holds one value per column; may lie on disk.
-        columns: names of the result columns.
-    """
-
-    pairs: PairList
-    rows: NDArray[np.int32]
-    results: NDArray[np.float32]
-    columns: Sequence[str]
-
-    @property
-    def genes(self) -> Sequence[str]:
-        return self.pairs.genes
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def batches(self) -> Iterator[Batch]:
-        for start in range(0, len(self), CHUNK_ROWS):
-            rows = self.rows[start : start + CHUNK_ROWS]
-            yield self.pairs.source[rows], self.pairs.target[rows], np.asarray(self.results[rows])
-
-
-def frame(table: EdgeTable) -> pl.DataFrame:
-    """A whole table in memory: columns source, target and the results."""
-    empty = pl.DataFrame(schema=_schema(table))
-    return pl.concat([empty, *_frames(table)])
-
-
-def _schema(table: EdgeTable) -> pl.Schema:
-    ends = {"source": pl.String(), "target": pl.String()}
-    return pl.Schema(ends | {name: pl.Float32() for name in table.columns})
-
-
-def _frames(table: EdgeTable) -> Iterator[pl.DataFrame]:
-    schema = _schema(table)
-    genes = pl.Series("gene", table.genes, dtype=pl.String)
-    for source, target, values in table.batches():
-        results = {name: values[:, index] for index, name in enumerate(table.columns)}
-        yield pl.DataFrame({"source": genes.gather(source), "target": genes.gather(target)} | results, schema=schema)
-
-
-def check_output(path: Path, reads: Iterable[object] = ()) -> None:
-    """Refuse an output path that cannot be written, before any work is done.
+def check_output(path: Path, reads: Iterable[object] = (), name: str = "ugrn") -> OutputFormat:
+    """Refuse an output path that cannot be written, before any work is done; its format else.
 
     Args:
         path: of the result; its rejects go to `rejects_path`.
         reads: what the run reads; the paths among it must not be overwritten.
+        name: of the format, see `output_format`.
 
     Raises:
-        InputError: unknown suffix, missing folder, a folder in its place, or it would overwrite `reads`.
+        InputError: unknown format, missing folder, a folder in its place, or it would overwrite `reads`.
     """
-    if path.suffix not in SUFFIXES:
-        message = f"{path}: suffix {path.suffix!r} is not a known format; expected one of {', '.join(SUFFIXES)}"
-        raise InputError(message)
+    found = output_format(path, name)
     if not path.parent.is_dir():
         message = f"{path}: its folder does not exist; make it first with: mkdir -p {path.parent}"
         raise InputError(message)
@@ -118,6 +49,7 @@ def check_output(path: Path, reads: Iterable[object] = ()) -> None:
     if not os.access(path.parent, os.W_OK):
         message = f"{path}: its folder is not writable; choose another with -o"
         raise InputError(message)
+    return found
 
 
 def rejects_path(output: Path) -> Path:
@@ -130,17 +62,41 @@ def sidecar_path(output: Path) -> Path:
     return output.with_name(output.name + ".json")
 
 
-def write_results(table: EdgeTable, path: Path) -> None:
-    """Write a table as CSV, TSV, Parquet or HDF5, by the suffix of `path`."""
-    if path.suffix == ".h5":
+def write_results(table: EdgeTable, path: Path, to: OutputFormat) -> None:
+    """Write a table as a file of a format."""
+    if to.container == "h5":
         replace_with(path, lambda part: _write_hdf5(table, part))
-        return
-    lazy = register_io_source(_io_source(table), schema=_schema(table), is_pure=True)
-    if path.suffix == ".parquet":
+    elif to.container == "parquet":
+        lazy = _named(register_io_source(_io_source(table), schema=frame_schema(table), is_pure=True), to)
         replace_with(path, lambda part: lazy.sink_parquet(part))
     else:
-        separator = "," if path.suffix == ".csv" else "\t"
-        replace_with(path, lambda part: lazy.sink_csv(part, separator=separator))
+        replace_with(path, lambda part: _write_text(table, part, to))
+
+
+def _write_text(table: EdgeTable, path: Path, to: OutputFormat) -> None:
+    writers = {"graphml": write_graphml, "sif": write_sif}
+    write = writers.get(to.container, partial(_write_delimited, to))
+    with path.open("wb") as file:
+        if not to.packed:
+            write(table, file)
+            return
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:  # no time, no name: the same bytes every time
+            write(table, cast(BinaryIO, packed))
+
+
+def _write_delimited(to: OutputFormat, table: EdgeTable, file: BinaryIO) -> None:
+    separator = "," if to.container == "csv" else "\t"
+    for number, part in enumerate(chain([pl.DataFrame(schema=frame_schema(table))], frames(table))):
+        _named(part.lazy(), to).collect().write_csv(file, include_header=number == 0, separator=separator)
+
+
+def _named(table: pl.LazyFrame, to: OutputFormat) -> pl.LazyFrame:
+    """A table in a layout's columns."""
+    if to.names is None:
+        return table
+    return table.select(
+        pl.col(ours).alias(theirs) for ours, theirs in zip((*ENDS, "probability"), to.names, strict=True)
+    )
 
 
 def replace_with(path: Path, write: Callable[[Path], object]) -> None:
@@ -171,14 +127,17 @@ def _io_source(table: EdgeTable) -> Callable[..., Iterator[pl.DataFrame]]:
         with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
         del predicate, n_rows, batch_size  # a plain sink asks for everything
-        for each in _frames(table):
+        for each in frames(table):
             yield each if with_columns is None else each.select(with_columns)
 
     return read
 
 
 def _write_hdf5(table: EdgeTable, path: Path) -> None:
-    """``/genes/symbol``; ``/edges/source``, ``/edges/target`` (int32 into genes); ``/edges/<column>`` float32."""
+    """``/genes/symbol``; ``/edges/source``, ``/edges/target`` (int32 into genes); ``/edges/<column>``.
+
+    Columns are float32 as they are, other numbers float64 (missing: NaN), all else text (missing: empty).
+    """
     packed: dict[str, Any] = {
         "compression": "lzf",
         "shuffle": True,
@@ -187,16 +146,33 @@ def _write_hdf5(table: EdgeTable, path: Path) -> None:
     }
     if len(table) == 0:  # nothing to cut into chunks
         packed = {}
+    kinds = {name: _stored(dtype) for name, dtype in table.schema.items()}
     with h5py.File(path, "w") as file:
         file.create_dataset("genes/symbol", data=table.genes, dtype=h5py.string_dtype())
-        for name in ("source", "target"):
-            file.create_dataset(f"edges/{name}", (len(table),), np.int32, **packed)
-        for name in table.columns:
-            file.create_dataset(f"edges/{name}", (len(table),), np.float32, **packed)
+        edges = file.create_group("edges")
+        for name in ENDS:
+            edges.create_dataset(name, (len(table),), np.int32, **packed)
+        for name, kind in kinds.items():
+            text = kind == pl.String
+            stored = h5py.string_dtype() if text else np.float32 if kind == pl.Float32 else np.float64
+            edges.create_dataset(name, (len(table),), stored, **({} if text else packed))
         start = 0
-        for source, target, values in table.batches():
+        for source, target, columns in table.batches():
             span = slice(start, start + len(source))
             start = span.stop
-            file["edges/source"][span], file["edges/target"][span] = source, target
-            for index, name in enumerate(table.columns):
-                file[f"edges/{name}"][span] = values[:, index]
+            edges["source"][span], edges["target"][span] = source, target
+            for column in columns:
+                edges[column.name][span] = _values(column.cast(kinds[column.name]))
+
+
+def _stored(dtype: pl.DataType) -> pl.DataType:
+    """What a column becomes in HDF5."""
+    if dtype == pl.Float32:
+        return pl.Float32()
+    return pl.Float64() if dtype.is_numeric() else pl.String()
+
+
+def _values(column: pl.Series) -> NDArray[Any]:
+    if column.dtype == pl.String:
+        return np.array(column.fill_null("").to_list(), dtype=object)
+    return column.to_numpy()

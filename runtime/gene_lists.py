@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import h5py
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from .errors import GeneListError
 from .genes import GeneNames
+from .h5ad import UNREADABLE, read_genes_of_cells
 from .matches import FAULTS, Codes, Matches
-from .pair_files import open_text
 from .pairs import say_counts
+from .text_files import STANDARD_INPUT, is_readable, open_text
 
 REASONS = ("", "empty name", *(fault.format("gene") for fault in FAULTS[1:]), "duplicate")
 EMPTY, DUPLICATE = 1, len(REASONS) - 1
@@ -37,6 +39,7 @@ class GeneList:
         lines: line of each (of a Python list: its place), 1 is the first.
         matches: what became of the distinct names.
         reason: uint8 ``[N]`` into `REASONS`; 0 where the gene is used.
+        column: of a file of cells, where the names were found; else empty.
     """
 
     label: str
@@ -44,6 +47,7 @@ class GeneList:
     lines: list[int]
     matches: Matches
     reason: NDArray[np.uint8]
+    column: str = ""
 
     @cached_property
     def ids(self) -> Codes:
@@ -70,8 +74,9 @@ class GeneList:
         if usable and not (strict and self.counts()):
             return
         why = "strict asks for none of these" if usable else "none is left to score"
+        where = f" (from {self.column})" if self.column else ""
         message = (
-            f"{len(self.names) - usable} of {len(self.names)} {self.label} cannot be used "
+            f"{len(self.names) - usable} of {len(self.names)} {self.label}{where} cannot be used "
             f"({say_counts(self.counts())}){names.say_unmatched(self.matches)}; {why}: "
             "expected names of genes, one per line"
         )
@@ -95,14 +100,21 @@ def read_genes(label: str, genes: GenesLike | None, names: GeneNames) -> GeneLis
 
     Args:
         label: what the list is, for messages.
-        genes: a text file (also ``.gz``) with one name per line, blank lines passed over; names; or None for every
-            gene of the vocabulary.
+        genes: a text file (also ``.gz``; ``-``: standard input) with one name per line, blank lines passed over; a
+            file of cells (``.h5ad``), whose genes are taken; names; or None for every gene of the vocabulary.
         names: the vocabulary.
 
     Raises:
         GeneListError: the list cannot be read, or is empty.
     """
-    if isinstance(genes, str | Path):
+    column = ""
+    if isinstance(genes, str | Path) and not is_readable(Path(genes)):
+        message = f"{genes}: no such file; expected the {label}, one gene per line (.txt, also .gz), or cells (.h5ad)"
+        raise GeneListError(message)
+    if isinstance(genes, str | Path) and Path(genes).suffix == ".h5ad":
+        column, written = _of_cells(Path(genes), names)
+        lines = list(range(1, len(written) + 1))
+    elif isinstance(genes, str | Path):
         lines, written = _read_lines(Path(genes), label)
     else:
         written = list(names.symbols if genes is None else genes)
@@ -126,7 +138,7 @@ def read_genes(label: str, genes: GenesLike | None, names: GeneNames) -> GeneLis
     reason = np.where(again, DUPLICATE, 0)
     reason[faults > 0] = EMPTY + faults[faults > 0]
     reason[[not name for name in written]] = EMPTY
-    return GeneList(label, written, lines, matches, reason.astype(np.uint8))
+    return GeneList(label, written, lines, matches, reason.astype(np.uint8), column)
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,10 @@ class NetworkGenes:
         """What the names were matched as, by list; only lists that do not hold plain symbols alone."""
         return {each.label: each.matches.note() for each in (self.sources, self.targets) if each.matches.note()}
 
+    def columns(self) -> dict[str, str]:
+        """Of lists that are files of cells, where their genes' names were found."""
+        return {each.label: each.column for each in (self.sources, self.targets) if each.column}
+
     def rejects(self, names: GeneNames) -> pl.DataFrame | None:
         """The rejected names of both lists, or None where there are none."""
         return pl.concat([each.rejects(names) for each in (self.sources, self.targets)]) if self.counts() else None
@@ -173,14 +189,24 @@ class NetworkGenes:
 
 def read_network_genes(sources: GenesLike | None, targets: GenesLike | None, names: GeneNames) -> NetworkGenes:
     """Read both lists; see `read_genes`."""
+    if str(sources) == str(targets) == STANDARD_INPUT:
+        message = "standard input (-) can be read once; give one of the two lists as a file"
+        raise GeneListError(message)
     return NetworkGenes(read_genes("sources", sources, names), read_genes("targets", targets, names))
+
+
+def _of_cells(path: Path, names: GeneNames) -> tuple[str, list[str]]:
+    """The genes of a file of cells."""
+    try:
+        with h5py.File(path) as file:
+            return read_genes_of_cells(file, names)
+    except UNREADABLE as error:
+        message = f"{path}: not a readable .h5ad file ({error})"
+        raise GeneListError(message) from error
 
 
 def _read_lines(path: Path, label: str) -> tuple[list[int], list[str]]:
     """Numbers and text of the lines that are not blank."""
-    if not path.is_file():
-        message = f"{path}: no such file; expected the {label}, one gene per line (.txt, also .gz)"
-        raise GeneListError(message)
     try:
         with open_text(path) as file:
             text = file.read().decode("utf-8-sig")

@@ -39,6 +39,7 @@ class NetworkSettings:
         min_probability: weaker edges are left out, after the shift to `prior`.
         prior: expected share of edges among all pairs; None keeps the training prevalence.
         strict: refuse lists of which any gene would be rejected.
+        format: as in `ScoreSettings`.
 
     Raises:
         InputError: a setting is out of its range.
@@ -49,6 +50,7 @@ class NetworkSettings:
     min_probability: float = 0.0
     prior: float | None = None
     strict: bool = False
+    format: str = "ugrn"
 
     def __post_init__(self) -> None:
         if self.by not in get_args(By) or (self.top_k is not None and self.top_k < 1):

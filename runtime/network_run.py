@@ -10,15 +10,18 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import polars as pl
 
 from .artifact import Artifact
 from .edges import Edges, TargetCut, strongest
 from .facts import fingerprint, write_sidecar
-from .formats import CHUNK_ROWS, Batch, write_results
+from .formats import write_results
 from .gene_lists import NetworkGenes
 from .network import NetworkScorer, NetworkSettings
+from .output_formats import OutputFormat
 from .run import Report, RunFolder, write_rejects
 from .session import RuntimeSettings
+from .tables import CHUNK_ROWS, Batch
 from .translator import Array
 
 
@@ -29,6 +32,7 @@ class NetworkSummary:
     Attributes:
         rejected: names by list and reason.
         names: by list, what the names were matched as, where they are not all symbols.
+        columns: of lists that are files of cells, where their genes' names were found.
         sources, targets: how many genes were used.
         scored: pairs; `self_pairs` were left out.
         written: edges of the result.
@@ -38,6 +42,7 @@ class NetworkSummary:
     rejects: Path | None
     rejected: dict[str, dict[str, int]]
     names: dict[str, str]
+    columns: dict[str, str]
     sources: int
     targets: int
     scored: int
@@ -56,7 +61,7 @@ class NetworkTable:
         folder: None keeps the edges in memory.
     """
 
-    columns = ("probability",)
+    schema = pl.Schema({"probability": pl.Float32()})
 
     def __init__(self, genes: NetworkGenes, scorer: NetworkScorer, folder: RunFolder | None = None) -> None:
         self.scorer = scorer
@@ -95,7 +100,8 @@ class NetworkTable:
         for part in parts if self._cut is None else self._cut.finish(parts):
             for start in range(0, len(part), CHUNK_ROWS):
                 rows = part.rows(slice(start, start + CHUNK_ROWS))
-                yield self._source[rows.source], self._target[rows.target], rows.probability[:, None]
+                columns = pl.DataFrame({"probability": rows.probability})
+                yield self._source[rows.source], self._target[rows.target], columns
 
     def _choose(self, first: int, probabilities: Array) -> Edges:
         """A worker's last step."""
@@ -141,6 +147,7 @@ def write_network(
     settings: RuntimeSettings,
     genes: NetworkGenes,
     output: Path,
+    to: OutputFormat,
     asked: NetworkSettings,
     report: Report,
 ) -> NetworkSummary:
@@ -156,12 +163,13 @@ def write_network(
     folder = RunFolder(output, mark, {})
     table = NetworkTable(genes, scorer, folder)
     table.finish_blocks(report)
-    write_results(table, output)
+    write_results(table, output, to)
     summary = NetworkSummary(
         output=output,
         rejects=rejects,
         rejected=genes.counts(),
         names=genes.notes(),
+        columns=genes.columns(),
         sources=len(scorer.sources),
         targets=len(scorer.targets),
         scored=genes.pairs,
@@ -172,7 +180,7 @@ def write_network(
     )
     chosen = asdict(asked) | asdict(settings) | {"ran_on": scorer.provider, "workers": scorer.workers}
     listed = {each.label: each.matches.facts() for each in (genes.sources, genes.targets)}
-    names = ("rejected", "sources", "targets", "scored", "self_pairs", "written", "resumed_blocks")
+    names = ("rejected", "columns", "sources", "targets", "scored", "self_pairs", "written", "resumed_blocks")
     counts = {name: getattr(summary, name) for name in names}
     write_sidecar(output, artifact, chosen, {"genes": listed, **counts}, summary.seconds)
     folder.remove()

@@ -1,16 +1,19 @@
 """Reading pair lists: CSV and TSV (also ``.gz``), Parquet, HDF5 pair batches, data frames and tuples.
 
-Text and Parquet are read chunk by chunk: a pair keeps two int32, and each distinct name is held once.
+Text and Parquet are read chunk by chunk: a pair keeps two int32, each distinct name is held once, and the other
+columns are kept as they are.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
+from typing import cast
 
 import h5py
 import numpy as np
@@ -18,20 +21,24 @@ import polars as pl
 
 from .errors import PairListError
 from .pairs import Codes, PairList, PairsLike
+from .pandas_frames import FrameLike, from_pandas
+from .tables import ENDS, distinct
+from .text_files import is_readable, open_text
 
 CHUNK_BYTES = 4 << 20
 CHUNK_ROWS = 1 << 17
-SOURCE_NAMES = ("source", "tf", "regulator", "from", "gene1")
-TARGET_NAMES = ("target", "gene", "to", "gene2")
+SOURCE_NAMES = ("source", "tf", "regulator", "from", "regulatorygene", "gene1")
+TARGET_NAMES = ("target", "gene", "to", "targetgene", "gene2")
 
 
 def read_pairs(pairs: PairsLike) -> PairList:
     """Read a pair list.
 
     Args:
-        pairs: a file (``.csv``, ``.tsv``, ``.txt``, each also ``.gz``; ``.parquet``; ``.h5``), a data frame,
-            or (source, target) tuples. Tables need columns ``source`` and ``target``; else the first two count.
-            Blank lines of text files are passed over.
+        pairs: a file (``.csv``, ``.tsv``, ``.txt``, each also ``.gz``; ``.parquet``; ``.h5``; ``-`` for CSV or TSV
+            from standard input), a polars or pandas data frame, or (source, target) tuples. Columns are found by
+            their names (`SOURCE_NAMES`, `TARGET_NAMES`); else the first two count. Blank lines of text files are
+            passed over.
 
     Raises:
         PairListError: nothing can be read from it.
@@ -39,7 +46,7 @@ def read_pairs(pairs: PairsLike) -> PairList:
     if not isinstance(pairs, str | Path):
         return _intern(_table_chunks(pairs), None, "the pair list")
     path = Path(pairs)
-    if not path.is_file():
+    if not is_readable(path):
         message = f"{path}: no such file; expected a pair list (.csv, .tsv, .txt, also .gz; .parquet; .h5)"
         raise PairListError(message)
     suffix = path.suffix.lower()
@@ -53,7 +60,9 @@ def read_pairs(pairs: PairsLike) -> PairList:
         raise PairListError(message) from error
 
 
-def _table_chunks(pairs: pl.DataFrame | Iterable[tuple[str, str]]) -> Iterator[pl.DataFrame]:
+def _table_chunks(pairs: pl.DataFrame | FrameLike | Iterable[tuple[str, str]]) -> Iterator[pl.DataFrame]:
+    if not isinstance(pairs, pl.DataFrame) and hasattr(pairs, "iloc"):
+        pairs = from_pandas(cast(FrameLike, pairs))
     if isinstance(pairs, pl.DataFrame):
         return iter([pairs.select(_columns(pairs.columns, "the data frame"))])
     rows = list(pairs)
@@ -67,8 +76,9 @@ def _intern(chunks: Iterator[pl.DataFrame], header: bool | None, where: str) -> 
     """Give every distinct name a number, chunk by chunk."""
     numbers: dict[str, int] = {}
     parts: list[tuple[Codes, Codes]] = []
+    extra: list[pl.DataFrame] = []
     for chunk in chunks:
-        clean = chunk.select(pl.all().cast(pl.String).str.strip_chars().fill_null(""))
+        clean = chunk.select(pl.col(ENDS).cast(pl.String).str.strip_chars().fill_null(""))
         for name in pl.concat([column.unique(maintain_order=True) for column in clean]).to_list():
             numbers.setdefault(name, len(numbers))
         known = pl.DataFrame(
@@ -77,11 +87,26 @@ def _intern(chunks: Iterator[pl.DataFrame], header: bool | None, where: str) -> 
         )
         codes = [_codes(column, known) for column in clean]
         parts.append((codes[0], codes[1]))
+        extra.append(chunk.drop(ENDS))
     if not parts:
         message = f"{where}: no pairs found; expected one source and one target per line"
         raise PairListError(message)
     source, target = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return PairList(list(numbers), source, target, header)
+    others = pl.concat(extra, rechunk=True)
+    if header is not None:
+        others = pl.DataFrame([_typed(column) for column in others])
+    return PairList(list(numbers), source, target, header, others)
+
+
+def _typed(column: pl.Series) -> pl.Series:
+    """Numbers where the text of a column is nothing else; ``007`` is a name."""
+    if column.str.contains(r"^[+-]?0[0-9]").any():
+        return column
+    for dtype in (pl.Int64, pl.Float64):
+        numbers = column.cast(dtype, strict=False)
+        if numbers.null_count() == column.null_count() < len(column):
+            return numbers
+    return column
 
 
 def _codes(column: pl.Series, known: pl.DataFrame) -> Codes:
@@ -89,15 +114,28 @@ def _codes(column: pl.Series, known: pl.DataFrame) -> Codes:
     return joined["number"].to_numpy().astype(np.int32)
 
 
-def _columns(columns: Sequence[str], where: str) -> list[str]:
-    """The source and the target column of a table."""
+def _places(columns: Sequence[str]) -> tuple[int, int] | None:
+    """Where the source and the target stand, by the columns' names; None where these do not tell."""
     folded = [column.strip().lower() for column in columns]
-    if "source" in folded and "target" in folded:
-        return [columns[folded.index("source")], columns[folded.index("target")]]
+    found = [
+        next((folded.index(name) for name in names if name in folded), -1) for names in (SOURCE_NAMES, TARGET_NAMES)
+    ]
+    return None if min(found) < 0 else (found[0], found[1])
+
+
+def _arrange(columns: Sequence[str], places: tuple[int, int]) -> list[tuple[int, str]]:
+    """Place and new name of each column: source, target, then the others in their order, with distinct names."""
+    others = [place for place in range(len(columns)) if place not in places]
+    names = distinct((columns[place] or f"column_{place + 1}" for place in others), ENDS, "_2")
+    return list(zip([*places, *others], [*ENDS, *names], strict=True))
+
+
+def _columns(columns: Sequence[str], where: str) -> list[pl.Expr]:
+    """The columns of a table: source, target, then the others."""
     if len(columns) < 2:
         message = f"{where}: found columns {list(columns)}; expected 'source' and 'target', or two columns"
         raise PairListError(message)
-    return list(columns[:2])
+    return [pl.col(columns[place]).alias(name) for place, name in _arrange(columns, _places(columns) or (0, 1))]
 
 
 def _parquet_chunks(path: Path) -> Iterator[pl.DataFrame]:
@@ -110,9 +148,10 @@ def _parquet_chunks(path: Path) -> Iterator[pl.DataFrame]:
 
 def _text_chunks(path: Path) -> tuple[bool, Iterator[pl.DataFrame]]:
     """Whether the first line is a header, and the table in chunks."""
+    lines = _line_chunks(path)
     try:
-        with open_text(path) as file:
-            first = next((line for line in file if line.strip()), b"").decode("utf-8-sig").rstrip("\r\n")
+        head = next(lines, [])
+        first = head[0][1].decode("utf-8").rstrip("\r\n") if head else ""
     except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
         message = f"{path}: not a readable text file ({error}); expected .csv or .tsv in UTF-8, or .gz of one"
         raise PairListError(message) from error
@@ -120,66 +159,70 @@ def _text_chunks(path: Path) -> tuple[bool, Iterator[pl.DataFrame]]:
     if len(fields) < 2:
         message = f"{path}: first line {first[:60]!r} has one column; expected source and target, by comma or tab"
         raise PairListError(message)
-    folded = [field.lower() for field in fields]
-    if {"source", "target"} <= set(folded):
-        return True, _read_text(path, separator, [folded.index("source"), folded.index("target")], True)
-    header = folded[0] in SOURCE_NAMES and folded[1] in TARGET_NAMES
-    return header, _read_text(path, separator, [0, 1], header)
+    places = _places(fields)
+    if places is None:
+        columns = _arrange(_unnamed(fields), (0, 1))
+    else:
+        columns, head = _arrange(fields, places), head[1:]
+    return places is not None, (_parse(rows, separator, columns, path) for rows in chain([head], lines) if rows)
+
+
+def _unnamed(fields: Sequence[str]) -> list[str]:
+    """Columns of a table without header; three of which the last is a number are GRNBoost2's."""
+    if len(fields) == 3:
+        with suppress(ValueError):
+            float(fields[2])
+            return [*ENDS, "importance"]
+    return [""] * len(fields)
 
 
 def _split_first(line: str, tabs: bool) -> tuple[str, list[str]]:
     """Separator and fields of a first line: by column names, else by file name, else by count."""
     ways = {sep: [field.strip() for field in next(csv.reader([line], delimiter=sep), [])] for sep in "\t,;"}
     for separator, fields in ways.items():
-        if {"source", "target"} <= {field.lower() for field in fields}:
+        if _places(fields) is not None:
             return separator, fields
     separator = "\t" if tabs and "\t" in line else max(ways, key=lambda sep: len(ways[sep]))
     return separator, ways[separator]
 
 
-def _read_text(path: Path, separator: str, places: list[int], header: bool) -> Iterator[pl.DataFrame]:
+def _line_chunks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
+    """The lines that are not blank, with their numbers."""
     number = 0
     with open_text(path) as file:
         while lines := file.readlines(CHUNK_BYTES):
-            rows = [(number + index, line) for index, line in enumerate(lines, 1) if line.strip()]
-            if number == 0 and rows:
-                rows[0] = rows[0][0], rows[0][1].removeprefix(b"\xef\xbb\xbf")
+            if number == 0:
+                lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
+            if rows := [(number + index, line) for index, line in enumerate(lines, 1) if line.strip()]:
+                yield rows
             number += len(lines)
-            if header and rows:
-                rows, header = rows[1:], False
-            if rows:
-                yield _parse(rows, separator, places, path)
 
 
-def _parse(rows: list[tuple[int, bytes]], separator: str, places: list[int], path: Path) -> pl.DataFrame:
+def _parse(rows: list[tuple[int, bytes]], separator: str, columns: list[tuple[int, str]], path: Path) -> pl.DataFrame:
+    least, most = max(place for place, _ in columns[:2]) + 1, len(columns)
     for number, line in rows:
-        if line.count(separator.encode()) < max(places):
+        if line.count(separator.encode()) < least - 1:
             message = (
                 f"{path}, line {number}: found {line[:60].decode(errors='replace').strip()!r}; "
-                f"expected at least {max(places) + 1} columns separated by {separator!r}"
+                f"expected at least {least} columns separated by {separator!r}"
             )
             raise PairListError(message)
+    header = separator.join(str(place) for place in range(most)) + "\n"
     try:
         table = pl.read_csv(
-            io.BytesIO(b"".join(line for _, line in rows)),
+            io.BytesIO(b"".join([header.encode(), *(line for _, line in rows)])),
             separator=separator,
-            has_header=False,
             infer_schema_length=0,
-            truncate_ragged_lines=True,
-            columns=sorted(places),
         )
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        for number, line in rows:
+            found = len(next(csv.reader([line.decode(errors="replace")], delimiter=separator)))
+            if found > most:
+                message = f"{path}, line {number}: found {found} columns; expected {most}, as in the first line"
+                raise PairListError(message) from error
         message = f"{path}, from line {rows[0][0]}: cannot be read as a table ({error})"
         raise PairListError(message) from error
-    ordered = table.columns if places[0] < places[1] else table.columns[::-1]
-    return table.select(pl.col(ordered[0]).alias("source"), pl.col(ordered[1]).alias("target"))
-
-
-def open_text(path: Path) -> io.BufferedIOBase:
-    """A text file's bytes, unpacked where its name ends in ``.gz``."""
-    if path.suffix.lower() == ".gz":
-        return gzip.open(path, "rb")
-    return path.open("rb")
+    return table.select(pl.col(str(place)).alias(name) for place, name in columns)
 
 
 def _read_hdf5(path: Path) -> PairList:

@@ -6,7 +6,7 @@ Pairs that cannot be scored are rejected with a reason, never dropped.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from .errors import PairListError
 from .genes import GeneNames
 from .matches import FAULTS, Matches
 from .matches import Codes as Codes
+from .pandas_frames import FrameLike
 
 
 def _of_pair(source: int, target: int) -> str:
@@ -32,7 +33,7 @@ _OF_NAMES = [_of_pair(source, target) for target in range(len(FAULTS)) for sourc
 REASONS = ("", "empty name", *_OF_NAMES, "self-pair", "duplicate")
 EMPTY, SELF, DUPLICATE = 1, len(REASONS) - 2, len(REASONS) - 1
 
-PairsLike = Path | str | pl.DataFrame | Iterable[tuple[str, str]]
+PairsLike = Path | str | pl.DataFrame | FrameLike | Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,14 @@ class PairList:
         genes: the G distinct names.
         source, target: int32 ``[N]`` into `genes`.
         header: whether the first line of a text file was read as column names; None for other inputs.
+        extra: the other columns of the list, N rows, or no column at all.
     """
 
     genes: list[str]
     source: Codes
     target: Codes
     header: bool | None = None
+    extra: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def __len__(self) -> int:
         return len(self.source)

@@ -21,7 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .formats import ResultTable, rejects_path, replace_with
+from .formats import rejects_path, replace_with
 from .pairs import ResolvedPairs, write_pair_batches
 from .probe import MOST_SOURCES, plan_blocks
 
@@ -40,11 +40,16 @@ class ScoreSettings:
         prior: expected share of edges among the pairs; None keeps the training prevalence.
         features: also write the probe features.
         strict: refuse a pair list of which any pair would be rejected.
+        format: a layout or a container by name (`ugrn.runtime.output_formats`); the rest is said by the suffix.
+        rank: merge the ranks by the probability with those by a numeric column of the list, and sort by the merged
+            rank: a column's name, or True for the first of importance, weight and score.
     """
 
     prior: float | None = None
     features: bool = False
     strict: bool = False
+    format: str = "ugrn"
+    rank: bool | str = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class Summary:
     Attributes:
         rejected: pairs by reason.
         names: what the genes' names were matched as, where they are not all symbols; else empty.
+        renamed: result columns whose names the list has itself, and what they are called in the result.
+        ranked_by: column of the list whose ranks were merged with those of the probability.
     """
 
     output: Path
@@ -62,6 +69,8 @@ class Summary:
     scored: int
     rejected: dict[str, int]
     names: str
+    renamed: dict[str, str]
+    ranked_by: str | None
     seconds: float
     resumed_blocks: int
 
@@ -142,9 +151,9 @@ class FileRun:
                     self.folder.write(index, {"row": row, "result": score(ids[source], ids[target])})
                 report(last, total)
 
-    def table(self, columns: list[str]) -> ResultTable:
-        """All shards in the user's order, on disk."""
-        shape = (len(self.resolved.pairs), len(columns))
+    def results(self, columns: int) -> NDArray[np.float32]:
+        """All shards, on disk: float32 ``[N, columns]``, by row of the list."""
+        shape = (len(self.resolved.pairs), columns)
         path = self.folder.path / "results.f32"
         with path.open("wb") as file:
             if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a crash in the middle
@@ -153,7 +162,7 @@ class FileRun:
         for shard in self.shards:
             with h5py.File(shard) as file:
                 results[file["row"][:]] = file["result"][:]
-        return ResultTable(self.resolved.pairs, self.resolved.accepted_rows(), results, columns)
+        return results
 
 
 def _readable(path: Path) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .artifact import Artifact
 from .facts import fingerprint, write_sidecar
-from .formats import ResultTable, check_output, frame, write_results
+from .formats import check_output, write_results
 from .gene_lists import GenesLike, read_network_genes
 from .library import find_artifact
 from .network import By, NetworkSettings
@@ -22,9 +22,11 @@ from .network_run import NetworkSummary, network_table, write_network
 from .pair_files import read_pairs
 from .pairs import PairsLike, ResolvedPairs, resolve_pairs, say_counts, source_bounds
 from .probe import MOST_SOURCES, Features, Prober, plan_blocks
+from .ranks import weight_column
 from .run import FileRun, Report, ScoreSettings, Summary, write_rejects
 from .session import RuntimeSettings
 from .states import CellState, in_state
+from .tables import frame, result_table
 from .translator import EMB, PROBES
 
 
@@ -58,27 +60,33 @@ class Scorer:
         self.settings = settings
         self._probers: dict[tuple[str, ...], Prober] = {}
 
-    def score(self, pairs: PairsLike, *, prior: float | None = None, features: bool = False) -> pl.DataFrame:
+    def score(
+        self, pairs: PairsLike, *, prior: float | None = None, features: bool = False, rank: bool | str = False
+    ) -> pl.DataFrame:
         """Score pairs in memory.
 
         Args:
-            pairs: (source, target) tuples, a data frame, or the path of a pair list.
+            pairs: (source, target) tuples, a polars or pandas data frame, or the path of a pair list.
             prior: expected share of edges among the pairs; None keeps the training prevalence.
             features: add the probe features.
+            rank: see `ScoreSettings`.
 
         Returns:
-            Columns source, target, probability, logit_vvp, logit_gdt (logit_emb where the artifact's translator
-            reads gene embeddings, and features), in the given order.
+            Columns source, target, the list's other columns, probability, logit_vvp, logit_gdt (logit_emb where the
+            artifact's translator reads gene embeddings, features, and ranks), in the given order or that of the
+            ranks. A result column gets the suffix ``_ugrn`` where the list has one of its name.
             Pairs that cannot be scored are left out, with a warning that counts them by reason.
+            `to_pandas` turns it into a pandas data frame.
 
         Raises:
-            PairListError: none of the pairs can be scored.
+            PairListError: none of the pairs can be scored, or they cannot be ranked.
             ArtifactError: the artifact has no translator.
         """
         resolved = self._usable(pairs)
+        rank_by = weight_column(resolved, rank)
         sources, targets = resolved.gene_ids(resolved.accepted_rows())
         results = self._results(self.features_of_ids(sources, targets), sources, targets, prior, features)
-        return _frame(resolved, results, self._columns(features))
+        return frame(result_table(resolved, _spread(resolved, results), self._columns(features), rank_by=rank_by))
 
     def features(self, pairs: PairsLike, *, probes: tuple[str, ...] = PROBES) -> pl.DataFrame:
         """Probe features of pairs: source, target, ``vvp_1`` … and ``gdt_1`` …, one column per level.
@@ -88,7 +96,8 @@ class Scorer:
         resolved = self._usable(pairs)
         sources, targets = resolved.gene_ids(resolved.accepted_rows())
         found = self.features_of_ids(sources, targets, probes=probes)
-        return _frame(resolved, _stack(found, probes), self._feature_columns(probes))
+        results = _spread(resolved, _stack(found, probes))
+        return frame(result_table(resolved, results, self._feature_columns(probes), keep=False))
 
     def features_of_ids(
         self,
@@ -127,29 +136,33 @@ class Scorer:
 
         Args:
             pairs: as for `score`.
-            output: ``.csv``, ``.tsv``, ``.parquet`` or ``.h5``. Beside it: ``<output>.json`` (settings,
-                counts, hashes) and, where pairs were rejected, ``<output>.rejects.csv``.
+            output: by its suffix ``.csv``, ``.tsv``, ``.parquet``, ``.h5``, ``.graphml`` or ``.sif``, the text
+                formats also ``.gz``. Beside it: ``<output>.json`` (settings, counts, hashes) and, where pairs were
+                rejected, ``<output>.rejects.csv``.
             settings: what to write.
             report: called with pairs done and pairs in all.
 
         Raises:
-            InputError: output or prior cannot be used.
+            InputError: output, format or prior cannot be used.
             PairListError: the list cannot be read, nothing in it can be scored, or `strict` and rejects.
         """
         started = time.monotonic()
         output = Path(output)
-        check_output(output, [pairs])
+        to = check_output(output, [pairs], settings.format)
         columns = self._columns(settings.features)
         prober = self._prober(PROBES)
         self.artifact.translator.check_prior(settings.prior)
         resolved = self.resolve(pairs)
         resolved.require(self.artifact.names, settings.strict)
+        to.check_columns(resolved.pairs.extra.schema)
+        rank_by = weight_column(resolved, settings.rank)
         rejects = write_rejects(resolved.rejects(self.artifact.names) if resolved.counts() else None, output)
         run = FileRun(resolved, output, self._fingerprint(resolved, settings))
         run.finish_blocks(
             lambda s, t: self._results(prober.features(s, t), s, t, settings.prior, settings.features), report
         )
-        write_results(run.table(columns), output)
+        table = result_table(resolved, run.results(len(columns)), columns, keep=to.all_columns, rank_by=rank_by)
+        write_results(table, output, to)
         summary = Summary(
             output=output,
             rejects=rejects,
@@ -157,6 +170,8 @@ class Scorer:
             scored=resolved.accepted,
             rejected=resolved.counts(),
             names=resolved.matches.note(),
+            renamed={ours: name for ours, name in zip(columns, table.columns, strict=True) if ours != name},
+            ranked_by=rank_by,
             seconds=round(time.monotonic() - started, 3),
             resumed_blocks=run.folder.resumed,
         )
@@ -177,7 +192,8 @@ class Scorer:
         """Score every source with every target, in memory.
 
         Args:
-            sources, targets: gene names, or a file with one per line; every gene of the artifact where None.
+            sources, targets: gene names, or a file with one per line (``-``: standard input) or of cells
+                (``.h5ad``), whose genes are taken; every gene of the artifact where None.
             top_k, by, min_probability, prior: see `NetworkSettings`.
 
         Returns:
@@ -208,8 +224,7 @@ class Scorer:
 
         Args:
             sources, targets: as for `network`.
-            output: ``.csv``, ``.tsv``, ``.parquet`` or ``.h5``. Beside it: ``<output>.json`` (settings, counts,
-                hashes) and, where names were rejected, ``<output>.rejects.csv``.
+            output: as for `score_file`; the rejects are of names.
             settings: which edges to write.
             report: called with pairs done and pairs in all.
 
@@ -219,10 +234,10 @@ class Scorer:
             ArtifactError: the artifact has no translator.
         """
         output = Path(output)
-        check_output(output, [sources, targets])
+        to = check_output(output, [sources, targets], settings.format)
         genes = read_network_genes(sources, targets, self.artifact.names)
         genes.require(self.artifact.names, settings.strict)
-        return write_network(self.artifact, self.settings, genes, output, settings, report)
+        return write_network(self.artifact, self.settings, genes, output, to, settings, report)
 
     def _prober(self, probes: tuple[str, ...]) -> Prober:
         if probes not in self._probers:
@@ -278,16 +293,18 @@ class Scorer:
             "pairs": {"read": summary.read, "scored": summary.scored, "rejected": summary.rejected},
             "genes": resolved.matches.facts(),
             "header_line": resolved.pairs.header,
+            "columns": {"kept": resolved.pairs.extra.columns, "renamed": summary.renamed},
+            "ranked_by": summary.ranked_by,
             "resumed_blocks": summary.resumed_blocks,
         }
         write_sidecar(summary.output, self.artifact, chosen, counts, summary.seconds)
 
 
-def _frame(resolved: ResolvedPairs, results: NDArray[np.float32], columns: list[str]) -> pl.DataFrame:
-    """Results of the accepted pairs ``[accepted, columns]`` as a data frame in the user's order."""
-    spread = np.empty((len(resolved.pairs), len(columns)), np.float32)
+def _spread(resolved: ResolvedPairs, results: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Results of the accepted pairs by row of the list, ``[N, columns]``."""
+    spread = np.empty((len(resolved.pairs), results.shape[1]), np.float32)
     spread[resolved.accepted_rows()] = results
-    return frame(ResultTable(resolved.pairs, resolved.accepted_rows(), spread, columns))
+    return spread
 
 
 def _stack(features: Features, probes: tuple[str, ...]) -> NDArray[np.float32]:

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from .artifact import Artifact
 from .errors import InputError
+from .genes import GeneNames
+from .h5ad import UNREADABLE, read_genes_of_cells, strings
 
 Array = NDArray[np.float32]
 MOST_GENES = 1000
 MOST_GENES_Z = 32  # of models that were trained on a few visible genes at a time
 SMALL = 1e-3
-NAME_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "symbol", "gene_name")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def read_states(path: Path, artifact: Artifact, groupby: str | None = None, size
             )
             raise InputError(message)
         return [_usable(_read_profile(path), artifact, path)]
-    cells = _read_h5ad(path, groupby)
+    cells = _read_h5ad(path, groupby, artifact.names)
     known = artifact.names.match(cells.genes)
     ids = known.ids[known.places(cells.genes)]
     distinct = np.unique(ids, return_index=True)[1]
@@ -129,17 +130,17 @@ def _read_profile(path: Path) -> CellState:
         raise InputError(message) from error
 
 
-def _read_h5ad(path: Path, groupby: str | None) -> Cells:
+def _read_h5ad(path: Path, groupby: str | None, names: GeneNames) -> Cells:
     try:
         with h5py.File(path) as file:
-            genes = _strings(_column(file["var"], NAME_COLUMNS))
+            genes = read_genes_of_cells(file, names)[1]
             values = _matrix(file["X"], len(genes))
             columns = [key for key in file["obs"] if not key.startswith("_")]
             if groupby is not None and groupby not in columns:
                 message = f"{path}: no annotation {groupby!r} of its cells; it has: {', '.join(columns) or 'none'}"
                 raise InputError(message)
-            groups = [""] * len(values) if groupby is None else _strings(file["obs"][groupby])
-    except (OSError, LookupError, ValueError, TypeError, AttributeError) as error:
+            groups = [""] * len(values) if groupby is None else strings(file["obs"][groupby], "not annotated")
+    except UNREADABLE as error:
         message = f"{path}: not a readable .h5ad file ({error})"
         raise InputError(message) from error
     if values.shape != (len(groups), len(genes)) or not np.isfinite(values).all() or (values < 0).any():
@@ -150,23 +151,6 @@ def _read_h5ad(path: Path, groupby: str | None) -> Cells:
         raise InputError(message)
     counts = bool((values >= 0).all() and (values == np.round(values)).all())
     return Cells(values, counts, genes, np.array(groups))
-
-
-def _column(frame: Any, preferred: tuple[str, ...]) -> Any:
-    """A column of a stored data frame: the first preferred one that it has, else its index."""
-    for name in preferred:
-        if name in frame:
-            return frame[name]
-    return frame[frame.attrs.get("_index", "_index")]
-
-
-def _strings(column: Any) -> list[str]:
-    """Strings of a plain or categorical column."""
-    if isinstance(column, h5py.Group):
-        categories = _strings(column["categories"])
-        return [categories[code] if code >= 0 else "not annotated" for code in column["codes"][:]]
-    values = column[:]
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
 def _matrix(stored: Any, genes: int) -> Array:

@@ -143,3 +143,10 @@ def test_one_result_per_group(tmp_path: Path, artifact: Path, counts: np.ndarray
     assert len((tmp_path / "e.T-NK.csv").read_text().splitlines()) == 3 * 59 + 1
     refused = CliRunner().invoke(app, [*arguments, "--groupby", "cell_type"])
     assert refused.exit_code == 2
+    arguments[-1] = str(tmp_path / "e.csv.gz")
+    done = CliRunner().invoke(app, [*arguments, "--context-values", str(cells), "--groupby", "cell_type"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "e.T-NK.csv.gz").is_file()
+    arguments[-1] = "-"
+    refused = CliRunner().invoke(app, [*arguments, "--context-values", str(cells), "--groupby", "cell_type"])
+    assert "cell_type has 2 groups" in str(refused.exception)

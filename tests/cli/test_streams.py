@@ -1,0 +1,105 @@
+"""Standard input and output of ``ugrn score`` and ``ugrn network``: data there, all words on standard error."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import networkx
+import polars as pl
+import pytest
+
+from ugrn.runtime import load
+
+UGRN = str(Path(sys.executable).with_name("ugrn"))
+NETWORK = b"TF\ttarget\timportance\nGENE1\tGENE2\t3.5\nGENE3\tGENE3\t2\nGENE5\tNOPE\t1\nGENE4\tGENE9\t0.5\n"
+
+
+def ugrn(cwd: Path, *arguments: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    done = subprocess.run([UGRN, *map(str, arguments)], input=given, capture_output=True, cwd=cwd, check=False)
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    return done
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_score_from_and_to_streams(artifact: Path, tmp_path: Path, packed: bool) -> None:
+    given = gzip.compress(NETWORK) if packed else NETWORK
+    done = ugrn(tmp_path, "score", "-", "--artifact", artifact, "-o", "-", given=given)
+    assert done.returncode == 0
+    found = pl.read_csv(io.BytesIO(done.stdout))
+    expected = load(artifact).score([("GENE1", "GENE2"), ("GENE4", "GENE9")])
+    assert found.columns == ["source", "target", "importance", *expected.columns[2:]]
+    assert found["probability"].to_list() == pytest.approx(expected["probability"].to_list(), abs=1e-5)
+    assert "2 of 4 pairs rejected (1 unknown target, 1 self-pair): the first of them:" in done.stderr.decode()
+    assert "3,GENE5,NOPE,unknown target" in done.stderr.decode()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_formats_of_a_stream(artifact: Path, tmp_path: Path) -> None:
+    def scored(name: str) -> bytes:
+        done = ugrn(tmp_path, "score", "-", "--artifact", artifact, "-o", "-", "--format", name, given=NETWORK)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert scored("pyscenic").startswith(b"TF,target,importance\nGENE1,GENE2,0.")
+    assert scored("tsv").startswith(b"source\ttarget\timportance\tprobability")
+    assert set(networkx.read_graphml(io.BytesIO(scored("graphml"))).edges) == {("GENE1", "GENE2"), ("GENE4", "GENE9")}
+    assert pl.read_parquet(io.BytesIO(scored("parquet"))).columns[:3] == ["source", "target", "importance"]
+    done = ugrn(tmp_path, "score", "-", "--artifact", artifact, "-o", "-", "--format", "cytoscape", given=NETWORK)
+    assert done.returncode == 2
+    assert b"expected one of ugrn, decoupler, pyscenic" in done.stderr
+
+
+def test_network_from_and_to_streams(artifact: Path, tmp_path: Path) -> None:
+    arguments = ("network", "--sources", "-", "--artifact", artifact, "-o", "-", "--top-k", 3)
+    done = ugrn(tmp_path, *map(str, arguments), given=b"GENE1\nNOPE\n\nGENE2\n")
+    assert done.returncode == 0
+    assert pl.read_csv(io.BytesIO(done.stdout))["source"].to_list() == ["GENE1"] * 3 + ["GENE2"] * 3
+    assert b"1 of 3 sources rejected (1 unknown gene): the first of them:" in done.stderr
+    assert b"sources,2,NOPE,unknown gene" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    both = ugrn(tmp_path, *map(str, arguments), "--targets", "-")
+    assert both.returncode == 2
+    assert b"can be read once" in both.stderr
+
+
+def test_a_reader_that_leaves_early_ends_it_quietly(artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("".join(f"GENE{a},GENE{b}\n" for a in range(60) for b in range(60) if a != b))
+    command = f"'{UGRN}' score pairs.csv --features --artifact '{artifact}' -o - | head -n 2; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    header, first, status = done.stdout.splitlines()
+    assert header.startswith("source,target,probability")
+    assert first.startswith("GENE0,GENE1,")
+    assert status == "0"
+    assert "Broken" not in done.stderr
+    assert "3540 pairs scored" in done.stderr
+
+
+def test_streams_are_one_each(artifact: Path, tmp_path: Path) -> None:
+    done = ugrn(tmp_path, "score", "-", "--artifact", artifact, "-o", "e.csv", given=b"")
+    assert done.returncode == 2
+    assert b"one column" in done.stderr
+    done = ugrn(tmp_path, "score", "-", "--artifact", artifact, "-o", "-", "--top", "3", given=NETWORK)
+    assert done.returncode == 2
+    assert b"--top" in done.stderr
+
+
+def test_rank_says_what_it_did(artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "grn.tsv").write_bytes(NETWORK)
+    done = ugrn(tmp_path, "score", "grn.tsv", "--artifact", artifact, "-o", "e.tsv", "--rank")
+    assert done.returncode == 0
+    assert b"mean of the ranks by |importance| and by probability" in done.stderr
+    assert pl.read_csv(tmp_path / "e.tsv", separator="\t").columns[-3:] == [
+        "rank_importance",
+        "rank_probability",
+        "rank_merged",
+    ]
+    again = ugrn(
+        tmp_path, "score", "e.tsv", "--artifact", artifact, "-o", "f.tsv", "--rank-by", "probability", "--top", 1
+    )
+    assert again.returncode == 0, again.stderr
+    assert b"in the result probability is probability_ugrn" in again.stderr
+    assert len(again.stdout.splitlines()) == 2
