@@ -195,7 +195,7 @@ def test_export_train_and_score_from_the_command_line(
     assert "validation AUPRC ensemble" in done.stdout
     metrics = load(tmp_path / "trained").artifact.manifest.metrics
     assert metrics["network"] == "edges"
-    assert set(metrics["calibration"]["after"]) == {"ece", "brier"}
+    assert set(metrics["calibration"]["after"]) == {"ece", "brier", "bins"}
     first = (tmp_path / "trained" / "translator.npz").read_bytes()
     assert ugrn("train", "art", "--edges", "edges.csv", cwd=tmp_path).returncode == 0  # in place, same seed
     with np.load(tmp_path / "art" / "translator.npz") as one, np.load(tmp_path / "trained" / "translator.npz") as two:

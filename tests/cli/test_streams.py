@@ -15,7 +15,7 @@ import pytest
 from ugrn.runtime import load
 
 UGRN = str(Path(sys.executable).with_name("ugrn"))
-NETWORK = b"TF\ttarget\timportance\nGENE1\tGENE2\t3.5\nGENE3\tGENE3\t2\nGENE5\tNOPE\t1\nGENE4\tGENE9\t0.5\n"
+NETWORK = b"TF\ttarget\timportance\nGENE1\tGENE2\t3.5\nGENE3\tGENE3\t2\nGENE5\tNOSUCHGENE\t1\nGENE4\tGENE9\t0.5\n"
 
 
 def ugrn(cwd: Path, *arguments: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -34,7 +34,7 @@ def test_score_from_and_to_streams(artifact: Path, tmp_path: Path, packed: bool)
     assert found.columns == ["source", "target", "importance", *expected.columns[2:]]
     assert found["probability"].to_list() == pytest.approx(expected["probability"].to_list(), abs=1e-5)
     assert "2 of 4 pairs rejected (1 unknown target, 1 self-pair): the first of them:" in done.stderr.decode()
-    assert "3,GENE5,NOPE,unknown target" in done.stderr.decode()
+    assert "3,GENE5,NOSUCHGENE,unknown target" in done.stderr.decode()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -55,11 +55,11 @@ def test_formats_of_a_stream(artifact: Path, tmp_path: Path) -> None:
 
 def test_network_from_and_to_streams(artifact: Path, tmp_path: Path) -> None:
     arguments = ("network", "--sources", "-", "--artifact", artifact, "-o", "-", "--top-k", 3)
-    done = ugrn(tmp_path, *map(str, arguments), given=b"GENE1\nNOPE\n\nGENE2\n")
+    done = ugrn(tmp_path, *map(str, arguments), given=b"GENE1\nNOSUCHGENE\n\nGENE2\n")
     assert done.returncode == 0
     assert pl.read_csv(io.BytesIO(done.stdout))["source"].to_list() == ["GENE1"] * 3 + ["GENE2"] * 3
     assert b"1 of 3 sources rejected (1 unknown gene): the first of them:" in done.stderr
-    assert b"sources,2,NOPE,unknown gene" in done.stderr
+    assert b"sources,2,NOSUCHGENE,unknown gene" in done.stderr
     assert list(tmp_path.iterdir()) == []
     both = ugrn(tmp_path, *map(str, arguments), "--targets", "-")
     assert both.returncode == 2

@@ -53,7 +53,7 @@ def test_columns_are_kept_in_order_with_their_types(artifact: Path, tmp_path: Pa
 def test_columns_stay_with_their_pairs_when_others_are_rejected(artifact: Path, tmp_path: Path) -> None:
     path = tmp_path / "grn.tsv"
     path.write_text(
-        "TF\ttarget\timportance\nGENE1\tGENE2\t5\nGENE1\tNOPE\t4\nGENE3\tGENE3\t3\nGENE1\tGENE2\t2\nGENE9\tGENE2\t1\n"
+        "TF\ttarget\timportance\nGENE1\tGENE2\t5\nGENE1\tNOSUCHGENE\t4\nGENE3\tGENE3\t3\nGENE1\tGENE2\t2\nGENE9\tGENE2\t1\n"
     )
     summary = load(artifact).score_file(path, tmp_path / "e.csv")
     found = pl.read_csv(tmp_path / "e.csv")
