@@ -37,7 +37,7 @@ class HubReference:
 
 def parse_hub(text: str) -> HubReference | None:
     """Read ``hf://owner/repository@revision``; without ``hf://`` the revision must be there. None for other texts."""
-    found = re.fullmatch(rf"({SCHEME})?([\w.-]+/[\w.-]+)(?:@(.+))?", text)
+    found = re.fullmatch(rf"({SCHEME})?(\w[\w.-]*/\w[\w.-]*)(?:@(.+))?", text)
     if found is None or not (found[1] or found[3]):
         return None
     return HubReference(found[2], found[3] or "")

@@ -19,6 +19,7 @@ FORBIDDEN = (
     "anndata",
     "plotly",
     "networkx",
+    "huggingface_hub",
     "ugrn.export",
     "ugrn.report",
 )

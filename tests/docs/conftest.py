@@ -70,7 +70,13 @@ def _lists(folder: Path, symbols: list[str]) -> None:
     (folder / "pairs.csv").write_text("source,target\nPOU5F1,NANOG\nGATA1,KLF1\nTAL1,HBB\nSPI1,CD14\n")
     (folder / "tfs.txt").write_text("GATA1\nTAL1\nSPI1\n")
     (folder / "genes.txt").write_text("\n".join(symbols[:25]) + "\n")
-    pairs = [(a, b) for a in symbols for b in symbols if a != b and rng.random() < 0.4]
+    dense = symbols[: scgpt.GENES]  # these alone must be enough for a fit
+    pairs = [
+        (a, b)
+        for a in symbols
+        for b in symbols
+        if a != b and rng.random() < (0.4 if a in dense and b in dense else 0.1)
+    ]
     pl.DataFrame(pairs, schema=["source", "target"], orient="row").write_csv(folder / "my-network.csv")
     (folder / "profile.csv").write_text("gene,value\nGATA1,2.5\nKLF1,1.5\n")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,35 +64,48 @@ def reason_not_to_run(command: str) -> str:
     return next((reason for start, reason in NOT_RUN.items() if command.startswith(start)), "")
 
 
+@pytest.fixture(scope="module")
+def work(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the inputs to work in."""
+    return Path(shutil.copytree(inputs, tmp_path_factory.mktemp("docs") / "work"))
+
+
+@pytest.fixture(scope="module")
+def ran() -> set[str]:
+    """Commands that were run already: what documents share is run once."""
+    return set()
+
+
 @pytest.fixture
-def place(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fresh copy of the inputs to work in."""
-    shutil.copytree(inputs, tmp_path / "work")
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setenv("UGRN_HOME", str(tmp_path / "work" / "home"))
+def run(work: Path, ran: set[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Runs a command of ugrn as it stands; the folder that it makes anew is taken away first."""
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("UGRN_HOME", str(work / "home"))
     monkeypatch.setenv("UGRN_OFFLINE", "1")
-    return tmp_path / "work"
 
+    def once(command: str) -> None:
+        if command in ran:
+            return
+        ran.add(command)
+        words = shlex.split(command, comments=True)
+        words += shlex.split(next((more for start, more in SMALL.items() if command.startswith(start)), ""))
+        if words[1] in ("export", "pretrain", "train") and "-o" in words:
+            shutil.rmtree(words[words.index("-o") + 1], ignore_errors=True)
+        done = CliRunner().invoke(app, words[1:])
+        assert done.exit_code == 0, f"{command}: {done.exception!r} {done.output}"
 
-def run(command: str) -> None:
-    """Run a command of ugrn as it stands; the folder that it makes anew is taken away first."""
-    words = shlex.split(command, comments=True)
-    words += shlex.split(next((more for start, more in SMALL.items() if command.startswith(start)), ""))
-    if words[1] in ("export", "pretrain"):
-        shutil.rmtree(words[words.index("-o") + 1], ignore_errors=True)
-    done = CliRunner().invoke(app, words[1:])
-    assert done.exit_code == 0, f"{command}: {done.exception!r} {done.output}"
+    return once
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_commands(document: Path, place: Path) -> None:
+def test_commands(document: Path, run: Callable[[str], None]) -> None:
     for command in commands(document.read_text(encoding="utf-8")):
         if not reason_not_to_run(command):
             assert command.startswith("ugrn "), f"{document.name}: {command!r} is neither run nor listed in NOT_RUN"
             run(command)
 
 
-def test_examples_of_help(place: Path) -> None:
+def test_examples_of_help(run: Callable[[str], None]) -> None:
     for command in examples():
         if not reason_not_to_run(command):
             run(command)
@@ -107,10 +120,11 @@ def test_what_is_not_run_is_in_the_documents() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_python_examples(document: Path, place: Path) -> None:
+def test_python_examples(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     for code in re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
         names: dict[str, object] = {"__name__": "example"}
         exec(compile(code, document.name, "exec"), names)
         if "class MyModel" in code:
             assert len(code.splitlines()) < 60
-            assert (place / "my-artifact" / "gdt.onnx").is_file()
+            assert (tmp_path / "my-artifact" / "gdt.onnx").is_file()

@@ -221,6 +221,8 @@ def test_references(text: str, repository: str, revision: str) -> None:
     assert (found.repository, found.revision) == (repository, revision)
 
 
-@pytest.mark.parametrize("text", ["a/b", "mini", "a@b", "../a/b@c", "/a/b@c", "a/b/c@d", "https://a/b@c", "a/b@"])
+@pytest.mark.parametrize(
+    "text", ["a/b", "mini", "a@b", "../b@c", "a/..@c", "../a/b@c", "/a/b@c", "a/b/c@d", "https://a/b@c", "a/b@"]
+)
 def test_texts_that_are_no_references(text: str) -> None:
     assert parse_hub(text) is None
