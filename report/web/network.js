@@ -53,7 +53,8 @@ function edgeTraces(near) {
   const all = [...Array(net.shown).keys()];
   if (!near.size) {
     const third = Math.ceil(net.shown / 3);
-    return [[2, 0.35], [1, 0.6], [0, 0.95]].map(([part, opacity]) =>
+    const faint = net.shown > 500 ? 0.35 : 0.65;
+    return [[2, faint], [1, (faint + 0.95) / 2], [0, 0.95]].map(([part, opacity]) =>
       edgeTrace(all.slice(part * third, (part + 1) * third), "edge", 0.9, opacity));
   }
   return [
@@ -116,7 +117,7 @@ function labels(nodes, near) {
   const out = [];
   const [text, veil] = [colour("text"), colour("veil")];
   const rank = (node) => (node.gene === state.gene ? 2 : near.has(node.gene) ? 1 : 0);
-  const wanted = near.size ? nodes.filter(rank).sort((a, b) => rank(b) - rank(a)) : nodes;
+  const wanted = nodes.filter((node) => !near.size || rank(node)).sort((a, b) => rank(b) - rank(a));
   for (const node of wanted) {
     const index = placed.get(node.gene);
     const rise = size(node) / 2 + LABEL_HEIGHT / 2 + 1;
