@@ -1,18 +1,19 @@
-// The strongest edges as a network; places come with the page, and a gene keeps its place.
+// The strongest edges as a network. Places come with the page; they are spread for the edges that are shown.
 
 const net = data.network;
 const placed = new Map([...whole(net.genes)].map((gene, index) => [gene, index]));
+const [rawX, rawY] = [real(net.x), real(net.y)];
 const SPREAD = 0.6;
 const FADED = 0.12;
 const LABEL_HEIGHT = 15;
-const LETTER_WIDTH = 7.2;
+const LETTER_WIDTH = 7.8;
 const LABEL_AREA = 16000; // pixels for each label
 const graph = at("graph");
 let view = null; // ranges of both axes
 let placeX, placeY;
 let focused = false; // whether all but the chosen gene's edges are faded
 
-/** Places of the shown genes, half of the way to their ranks: the crowd round a hub spreads, left of stays left of. */
+/** Places of the shown genes, part of the way to their ranks: the crowd round a hub spreads, left of stays left of. */
 function spread(values, nodes) {
   const mine = nodes.map((node) => placed.get(node.gene));
   const order = [...mine].sort((a, b) => values[a] - values[b] || a - b);
@@ -23,8 +24,6 @@ function spread(values, nodes) {
   });
   return out;
 }
-const rawX = real(net.x);
-const rawY = real(net.y);
 
 /** Degree of every gene among the shown edges, sources of which counted apart. */
 function shownGenes() {
@@ -54,7 +53,8 @@ function edgeTraces(near) {
   const all = [...Array(net.shown).keys()];
   if (!near.size) {
     const third = Math.ceil(net.shown / 3);
-    return [[2, 0.35], [1, 0.6], [0, 0.95]].map(([part, opacity]) =>
+    const faint = net.shown > 500 ? 0.35 : 0.65;
+    return [[2, faint], [1, (faint + 0.95) / 2], [0, 0.95]].map(([part, opacity]) =>
       edgeTrace(all.slice(part * third, (part + 1) * third), "edge", 0.9, opacity));
   }
   return [
@@ -103,7 +103,7 @@ function nodeTrace(shown, near) {
 }
 let colourOf = {};
 
-/** Labels for the chosen gene, its neighbours and the hubs, as many as fit without covering each other. */
+/** Labels for the chosen gene, its neighbours and the hubs, as many as fit without covering each other or a hub. */
 function labels(nodes, near) {
   const [width, height] = [graph.clientWidth, graph.clientHeight];
   const most = (width * height) / LABEL_AREA;
@@ -117,18 +117,19 @@ function labels(nodes, near) {
   const out = [];
   const [text, veil] = [colour("text"), colour("veil")];
   const rank = (node) => (node.gene === state.gene ? 2 : near.has(node.gene) ? 1 : 0);
-  const wanted = near.size ? nodes.filter(rank).sort((a, b) => rank(b) - rank(a)) : nodes;
+  const wanted = nodes.filter((node) => !near.size || rank(node)).sort((a, b) => rank(b) - rank(a));
   for (const node of wanted) {
     const index = placed.get(node.gene);
     const rise = size(node) / 2 + LABEL_HEIGHT / 2 + 1;
     const half = (LETTER_WIDTH * [...genes[node.gene]].length) / 2 + 3;
-    const box = around(left(index), top(index) - rise, half, LABEL_HEIGHT / 2);
-    const inside = box[0] > 0 && box[2] < width && box[1] > 0 && box[3] < height;
+    const middle = Math.min(Math.max(left(index), half), width - half); // a label at the edge is drawn inwards
+    const box = around(middle, top(index) - rise, half, LABEL_HEIGHT / 2);
+    const inside = left(index) > 0 && left(index) < width && box[0] >= 0 && box[1] > 0 && box[3] < height;
     const free = taken.every((other) => box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]);
-    if (!inside || !free) continue;
+    if (!inside || !(free || rank(node) === 2)) continue;
     taken.push(box);
     out.push({
-      x: placeX[index], y: placeY[index], text: plain(genes[node.gene]), showarrow: false, yshift: rise,
+      x: placeX[index], y: placeY[index], text: plain(genes[node.gene]), showarrow: false, xshift: middle - left(index), yshift: rise,
       font: { size: 12, color: text }, bgcolor: veil, borderpad: 0,
     });
     if (out.length >= most) break;

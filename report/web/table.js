@@ -50,16 +50,16 @@ function drawTable() {
   listed.page = Math.min(Math.max(listed.page, 0), pages - 1);
   const rows = listed.rows.slice(listed.page * listed.size, (listed.page + 1) * listed.size);
   at("rows").replaceChildren(...rows.map((edge) => {
-    const curves = make("button", { type: "button" }, "Show");
-    curves.setAttribute("aria-label", `Show ${genes[edges.source[edge]]} → ${genes[edges.target[edge]]}`);
-    curves.addEventListener("click", () => {
+    const details = make("button", { type: "button" }, "Show");
+    details.setAttribute("aria-label", `Show ${genes[edges.source[edge]]} → ${genes[edges.target[edge]]}`);
+    details.addEventListener("click", () => {
       selectGene(edges.source[edge]);
       selectEdge(edge);
       goTo("edge");
     });
     return make("tr", {}, geneButton(edges.source[edge]), geneButton(edges.target[edge]),
       ...edges.columns.map((column) => make("td", { className: "number" }, short(column.values[edge]))),
-      make("td", {}, curves));
+      make("td", {}, details));
   }));
   const total = probability.length;
   at("count").textContent = listed.rows.length === total ? count(total, "edge")
@@ -116,7 +116,7 @@ function setUpTable() {
       sortRows();
     });
     return head;
-  }), make("th", { scope: "col" }, "curves"));
+  }), make("th", { scope: "col" }, "details"));
   for (const id of ["by-source", "by-target", "by-probability"]) at(id).addEventListener("input", filterRows);
   const turn = { first: () => 0, previous: () => listed.page - 1, next: () => listed.page + 1, last: () => Infinity };
   for (const [id, page] of Object.entries(turn)) {
