@@ -37,7 +37,7 @@ def _limit(rows: list[dict[str, Any]]) -> Iterator[str]:
             goal = 0.85 if row["model"] == "scgpt" else 0.75
             yield (
                 f"{_said(row['fraction'] >= goal)}: the gradient graph of {row['model']} reaches "
-                f"{row['fraction']:.0%} of the measured matrix rate (goal {goal:.0%})."
+                f"{row['fraction']:.0%} of the measured matrix rate on {row['threads']} thread(s) (goal {goal:.0%})."
             )
 
 

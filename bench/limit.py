@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from flops import count
-from machine import matrix_calls
+from machine import matrix_calls, on_threads
 from settings import MODELS, Bench, Rows, runtime_feeds
 from timing import interleaved
 
+from ugrn.runtime.session import processors
 from ugrn.runtime.translator import PROBES
 
 GRAPHS = {"vvp": ("vvp",), "gdt": PROBES}
@@ -16,20 +17,29 @@ MOST_SOURCES = 64  # offered to the runtime, which takes what its memory budget 
 
 
 def run(bench: Bench) -> Rows:
-    """One row per model and graph, shapes as the runtime feeds them."""
-    return [_graph(bench, model, graph) for model in MODELS for graph in GRAPHS]
+    """One row per model, graph and number of threads, shapes as the runtime feeds them.
+
+    The workers of `ugrn network` run a graph on one thread each; `ugrn score` runs it on all of them.
+    """
+    rows = []
+    for model in MODELS:
+        for graph in GRAPHS:
+            for threads in (1, 0):
+                with on_threads(threads):
+                    rows.append(_graph(bench, model, graph, threads))
+    return rows
 
 
-def _graph(bench: Bench, model: str, graph: str) -> dict[str, Any]:
-    bench.say(f"limit: {model} {graph}")
-    prober = bench.prober(model, GRAPHS[graph])
+def _graph(bench: Bench, model: str, graph: str, threads: int) -> dict[str, Any]:
+    bench.say(f"limit: {model} {graph}, {threads or 'all'} threads")
+    prober = bench.prober(model, GRAPHS[graph], threads)
     width, feeds = runtime_feeds(prober, MOST_SOURCES, bench.sizes.targets)
     counted = count(prober.artifact.folder / f"{graph}.onnx", feeds)
     shapes = _shapes(bench, model, feeds[0][3].size)
     products = {
         f"{backend} {m} x {k} x {n}": (call, 2 * m * k * n)
         for m, k, n in shapes
-        for backend, call in matrix_calls(m, k, n).items()
+        for backend, call in matrix_calls(m, k, n, threads).items()
     }
     calls: dict[str, Any] = {"graph": lambda: [prober.session.run(*feed) for feed in feeds]}
     calls |= {name: call for name, (call, _) in products.items()}
@@ -40,6 +50,7 @@ def _graph(bench: Bench, model: str, graph: str) -> dict[str, Any]:
     return {
         "model": model,
         "graph": graph,
+        "threads": threads or processors(),
         "sources": width,
         "levels": sum(feed[3].shape[1] for feed in feeds[: _passes(feeds)]),
         "passes": len(feeds),

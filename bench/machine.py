@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from onnx import TensorProto, helper
+from threadpoolctl import threadpool_limits
 
 from ugrn.runtime.session import import_onnxruntime, processors
 
@@ -50,12 +52,27 @@ def facts(provider: str) -> dict[str, str]:
     return found
 
 
-def matrix_calls(m: int, k: int, n: int) -> dict[str, Callable[[], object]]:
-    """The product ``[m, k] x [k, n]`` in float32 by numpy, torch and onnxruntime, 2 m k n operations each."""
+@contextmanager
+def on_threads(threads: int) -> Iterator[None]:
+    """Numpy and torch multiply on this many threads; 0 leaves both as they are."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        with threadpool_limits(threads or None, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def matrix_calls(m: int, k: int, n: int, threads: int) -> dict[str, Callable[[], object]]:
+    """The product ``[m, k] x [k, n]`` in float32 by numpy, torch and onnxruntime, 2 m k n operations each.
+
+    Onnxruntime is given `threads`; for the others see `on_threads`.
+    """
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((m, k), np.float32), rng.standard_normal((k, n), np.float32)
     ta, tb = torch.from_numpy(a), torch.from_numpy(b)
-    session = _product_session(b)
+    session = _product_session(b, threads)
     out, tout = np.empty((m, n), np.float32), torch.empty(m, n)
     return {
         "numpy": lambda: np.matmul(a, b, out=out),
@@ -64,7 +81,7 @@ def matrix_calls(m: int, k: int, n: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def _product_session(b: np.ndarray) -> Any:
+def _product_session(b: np.ndarray, threads: int) -> Any:
     """An onnxruntime session that multiplies ``a`` by a constant, as the layers of a graph do."""
     k, n = b.shape
     graph = helper.make_graph(
@@ -76,7 +93,9 @@ def _product_session(b: np.ndarray) -> Any:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     ort = import_onnxruntime()
-    return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def _processor() -> str:

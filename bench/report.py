@@ -87,6 +87,7 @@ def _limit(rows: Sequence[Row]) -> str:
     columns = {
         "model": "{model}",
         "graph": "{graph}",
+        "threads": "{threads}",
         "S x K, C, Q (runs)": "{sources} x {levels}, {context}, {targets} ({passes})",
         "GFLOP": "{gflop:.2f}",
         "seconds": "{seconds:.4f}",
@@ -95,7 +96,7 @@ def _limit(rows: Sequence[Row]) -> str:
         "reached": "**{fraction:.0%}**",
     }
     shares = [
-        f"- {row['model']} {row['graph']}: " + ", ".join(f"{kind} {part:.0%}" for kind, part in _largest(row["shares"]))
+        f"- {row['model']} {row['graph']}, {row['threads']} thread(s): " + ", ".join(f"{kind} {part:.0%}" for kind, part in _largest(row["shares"]))
         for row in rows
     ]
     return "\n\n".join(

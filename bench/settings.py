@@ -85,10 +85,13 @@ class Bench:
             write_scoring_artifact(self.backbone(model), folder)
         return folder
 
-    def prober(self, model: str, probes: tuple[str, ...] = PROBES) -> Prober:
-        """A prober on the CPU whose context has the size of ``limit`` and ``sides``."""
+    def prober(self, model: str, probes: tuple[str, ...] = PROBES, threads: int = 0) -> Prober:
+        """A prober on the CPU whose context has the size of ``limit`` and ``sides``.
+
+        With one thread it keeps its memory from run to run, as those of the workers of `ugrn network` do.
+        """
         artifact = with_context(open_artifact(self.artifact(model)), self.sizes.context[model])
-        return Prober(artifact, RuntimeSettings("cpu"), probes)
+        return Prober(artifact, RuntimeSettings("cpu", threads), probes, arena=threads == 1)
 
     @cached_property
     def _mini(self) -> MiniBackbone:

@@ -59,6 +59,7 @@ class Prober:
         artifact: an opened artifact.
         settings: provider, threads, memory budget.
         probes: which of ``vvp`` and ``gdt``; VVP alone runs the cheaper graph without the tangent.
+        arena: see `GraphSession`.
 
     Raises:
         InputError: a probe is not known.
