@@ -96,7 +96,8 @@ def _limit(rows: Sequence[Row]) -> str:
         "reached": "**{fraction:.0%}**",
     }
     shares = [
-        f"- {row['model']} {row['graph']}, {row['threads']} thread(s): " + ", ".join(f"{kind} {part:.0%}" for kind, part in _largest(row["shares"]))
+        f"- {row['model']} {row['graph']}, {row['threads']} thread(s): "
+        + ", ".join(f"{kind} {part:.0%}" for kind, part in _largest(row["shares"]))
         for row in rows
     ]
     return "\n\n".join(
