@@ -10,7 +10,8 @@ demo: $(DEMO)/ready  ## lean install (no torch), then score the bundled artifact
 	$(DEMO)/bin/ugrn score --example -o demo-edges.csv --top 15
 
 test: check  ## everything: ruff, mypy strict, pytest
-	$(DEV)/bin/python -m pytest
+	$(DEV)/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+	$(DEV)/bin/python -m pytest -m slow
 
 check: $(DEV)/ready
 	$(DEV)/bin/ruff check .
