@@ -79,6 +79,12 @@ def _lists(folder: Path, symbols: list[str]) -> None:
     ]
     pl.DataFrame(pairs, schema=["source", "target"], orient="row").write_csv(folder / "my-network.csv")
     (folder / "profile.csv").write_text("gene,value\nGATA1,2.5\nKLF1,1.5\n")
+    (folder / "names.txt").write_text("OCT4\nENSG00000111704\nMLL2\n")
+    (folder / "grnboost2.tsv").write_text("TF\ttarget\timportance\nGATA1\tKLF1\t9.5\nTAL1\tHBB\t2\n")
+    result = pl.DataFrame({"source": ["GATA1", "TAL1"], "target": ["KLF1", "HBB"], "probability": [0.9, 0.5]})
+    result.write_parquet(folder / "edges.parquet")
+    result.write_csv(folder / "net.csv")
+    (folder / "pairs.tsv").write_text("GATA1\tKLF1\nTAL1\tHBB\n")
 
 
 def _expression(folder: Path, symbols: list[str]) -> None:

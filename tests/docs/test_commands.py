@@ -5,16 +5,19 @@ What cannot be run here is listed with the reason; a command that is neither run
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from ugrn.cli import artifacts, benchmark, doctor, export, info, network, pretrain, score, train
+from ugrn.cli import artifacts, benchmark, doctor, export, genes, info, network, pretrain, report, score, train
 from ugrn.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,10 +55,12 @@ def _program(line: str) -> bool:
 
 def examples() -> Iterator[str]:
     """The commands that ``--help`` shows."""
-    texts = [module.HELP for module in (score, network, info, doctor, export, train, pretrain, benchmark)]
+    texts = [
+        module.HELP for module in (score, network, report, genes, info, doctor, export, train, pretrain, benchmark)
+    ]
     verbs = (artifacts.list_artifacts, artifacts.verify, artifacts.path)
     for text in [*texts, *(verb.__doc__ or "" for verb in verbs)]:
-        found = [line.strip() for line in re.findall(r"^ *(?:Example: )?(ugrn .*)$", text, re.MULTILINE)]
+        found = [line.strip() for line in re.findall(r"^ *(?:Example: )?((?:ugrn|cut) .*)$", text, re.MULTILINE)]
         assert found, text
         yield from found
 
@@ -87,6 +92,10 @@ def run(work: Path, ran: set[str], monkeypatch: pytest.MonkeyPatch) -> Callable[
         if command in ran:
             return
         ran.add(command)
+        if re.search(" [|>] ", command):
+            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+            subprocess.run(["bash", "-o", "pipefail", "-c", command], env=os.environ | {"PATH": path}, check=True)
+            return
         words = shlex.split(command, comments=True)
         words += shlex.split(next((more for start, more in SMALL.items() if command.startswith(start)), ""))
         if words[1] in ("export", "pretrain", "train") and "-o" in words:
@@ -101,7 +110,7 @@ def run(work: Path, ran: set[str], monkeypatch: pytest.MonkeyPatch) -> Callable[
 def test_commands(document: Path, run: Callable[[str], None]) -> None:
     for command in commands(document.read_text(encoding="utf-8")):
         if not reason_not_to_run(command):
-            assert command.startswith("ugrn "), f"{document.name}: {command!r} is neither run nor listed in NOT_RUN"
+            assert "ugrn " in command, f"{document.name}: {command!r} is neither run nor listed in NOT_RUN"
             run(command)
 
 
