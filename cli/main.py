@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -28,6 +30,21 @@ app.add_typer(artifacts.app, name=artifacts.NAME)
 RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, benchmark.NAME)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ugrn {version('ugrn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """What holds for all commands."""
+
+
 def run() -> None:
     """Run the command line."""
     try:
@@ -47,7 +64,7 @@ def run() -> None:
 def _interrupted(arguments: list[str]) -> str:
     """How a run that was interrupted is resumed."""
     if arguments and arguments[0] in RESUMABLE:
-        return f"interrupted; to go on where it stopped, run it again: {shlex.join(['ugrn', *arguments])}"
+        return f"interrupted; to go on with what was finished, run it again: {shlex.join(['ugrn', *arguments])}"
     return "interrupted; nothing was changed"
 
 

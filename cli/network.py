@@ -12,6 +12,7 @@ from ugrn.runtime.network import By
 from ugrn.runtime.pairs import say_counts
 
 from .options import (
+    STARTED_OVER,
     ArtifactFolder,
     ContextSize,
     ContextValues,
@@ -76,6 +77,8 @@ def command(
 
 
 def _say(summary: NetworkSummary, output: Path, talk: Talk) -> None:
+    if summary.started_over:
+        talk.note(STARTED_OVER)
     for label, column in summary.columns.items():
         talk.note(f"{label}: names taken from {column}")
     used = {"sources": summary.sources, "targets": summary.targets}
@@ -84,7 +87,7 @@ def _say(summary: NetworkSummary, output: Path, talk: Talk) -> None:
     for label, counts in summary.rejected.items():
         rejected = sum(counts.values())
         listed = f"{rejected} of {used[label] + rejected} {label} rejected"
-        talk.note(f"{listed} ({say_counts(counts)}): {say_rejects(summary.rejects, output)}")
+        say_rejects(f"{listed} ({say_counts(counts)})", summary.rejects, output, talk)
     left_out = f" ({summary.self_pairs} self-pairs left out)" if summary.self_pairs else ""
     talk.note(
         f"{summary.scored} pairs of {summary.sources} sources and {summary.targets} targets scored{left_out}, "

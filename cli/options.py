@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -20,10 +19,11 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.output_formats import format_suffix, full_suffix
 from ugrn.runtime.states import read_states
 
-from .talk import Talk
+from .talk import Talk, reader_may_leave
 
 STANDARD_OUTPUT = "-"
 SHOWN_REJECTS = 5
+STARTED_OVER = "an unfinished run with other settings or another list lay beside the result; it was started over"
 
 ArtifactFolder = Annotated[
     str | None,
@@ -86,20 +86,17 @@ def result_file(output: Path, format_name: str) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"edges{format_suffix(format_name)}"
         yield path
-        try:
-            with path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.flush()
-        except BrokenPipeError:  # who reads it has seen enough; the interpreter's last flush must not fail either
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with reader_may_leave(), path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def say_rejects(rejects: Path | None, output: Path) -> str:
-    """Where the rejects of a run are or, where the result goes to standard output, the first of them."""
+def say_rejects(what: str, rejects: Path | None, output: Path, talk: Talk) -> None:
+    """Say where the rejects of a run are or, where its result goes to standard output, the first of them."""
     if rejects is None or str(output) != STANDARD_OUTPUT:
-        return str(rejects)
+        talk.note(f"{what}: {rejects}")
+        return
     with rejects.open(encoding="utf-8") as file:
-        return "".join(["the first of them:\n", *islice(file, 1 + SHOWN_REJECTS)]).rstrip()
+        talk.warn("".join([f"{what}: the first of them:\n", *islice(file, 1 + SHOWN_REJECTS)]).rstrip())
 
 
 def in_states(

@@ -13,6 +13,7 @@ from ugrn.runtime.output_formats import LAYOUTS
 from ugrn.runtime.pairs import say_counts
 
 from .options import (
+    STARTED_OVER,
     ArtifactFolder,
     ContextSize,
     ContextValues,
@@ -100,11 +101,13 @@ def command(
 
 
 def _say(summary: Summary, output: Path, talk: Talk) -> None:
+    if summary.started_over:
+        talk.note(STARTED_OVER)
     if summary.names:
         talk.note(summary.names)
     if summary.rejects is not None:
         rejected = f"{summary.read - summary.scored} of {summary.read} pairs rejected ({say_counts(summary.rejected)})"
-        talk.note(f"{rejected}: {say_rejects(summary.rejects, output)}")
+        say_rejects(rejected, summary.rejects, output, talk)
     if summary.renamed:
         renamed = ", ".join(f"{ours} is {name}" for ours, name in summary.renamed.items())
         talk.note(f"the list has columns of the result's names; in the result {renamed}")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +19,16 @@ if TYPE_CHECKING:
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes: errors alone on standard error.")]
 Json = Annotated[bool, typer.Option("--json", help="What was done, as one line of JSON on standard output.")]
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Write to standard output as long as somebody reads it, as in ``| head``."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads it has seen enough; the interpreter's last flush must not fail either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,10 @@ class Talk:
         if not self.quiet:
             typer.echo(line, err=True)
 
+    def warn(self, line: str) -> None:
+        """Say on standard error what is written down nowhere else, also where quiet is asked for."""
+        typer.echo(line, err=True)
+
     def progress(self, unit: str, every: float = 5.0) -> Progress:
         """A progress line; see `Progress`."""
         return Progress(unit, every, shown=not self.quiet)
@@ -44,5 +61,6 @@ class Talk:
         if self.json:
             whole = asdict(facts) if is_dataclass(facts) else facts
             lines = [json.dumps(whole, ensure_ascii=False, default=str)]
-        for line in lines:
-            typer.echo(line)
+        with reader_may_leave():
+            for line in lines:
+                typer.echo(line)

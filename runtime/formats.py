@@ -43,8 +43,12 @@ def check_output(path: Path, reads: Iterable[object] = (), name: str = "ugrn") -
             message = f"{path}: the run would overwrite the list it reads ({read}); choose another name with -o"
             raise InputError(message)
     for each in written:
-        if each.is_dir():
-            message = f"{each}: is a folder, and a file of this name is to be written; choose another name with -o"
+        if each.exists() and not each.is_file():
+            what = "is a folder" if each.is_dir() else "is a device or a pipe"
+            message = (
+                f"{each}: {what}, and a file of this name is to be written; choose another name with -o, or - for "
+                "standard output"
+            )
             raise InputError(message)
     if not os.access(path.parent, os.W_OK):
         message = f"{path}: its folder is not writable; choose another with -o"
@@ -100,7 +104,11 @@ def _named(table: pl.LazyFrame, to: OutputFormat) -> pl.LazyFrame:
 
 
 def replace_with(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file through a temporary one: sync, then rename, so that `path` is old or whole, never half."""
+    """Write a file through a temporary one: sync, then rename, so that `path` is old or whole, never half.
+
+    Where `path` is a link, the file that it points to is written.
+    """
+    path = path.resolve()
     part = path.with_name(f".{path.name}.tmp")  # the same name every time: a later run clears up after a killed one
     try:
         write(part)

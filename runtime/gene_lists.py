@@ -54,6 +54,11 @@ class GeneList:
         """Int32 ``[N]``, vocabulary row of each name, -1 where it was not matched."""
         return self.matches.ids[self.matches.places(self.names)]
 
+    def _as_a_table(self) -> str:
+        """That the list looks like a table, as a part of a message; empty where it does not."""
+        tables = sum("," in name or "\t" in name for name in self.names)
+        return "; these lines look like a table: give one of its columns" if 2 * tables > len(self.names) else ""
+
     def used(self) -> tuple[list[str], Codes]:
         """Names and vocabulary rows of the genes that are used, in the list's order."""
         rows = np.flatnonzero(self.reason == 0)
@@ -78,7 +83,7 @@ class GeneList:
         message = (
             f"{len(self.names) - usable} of {len(self.names)} {self.label}{where} cannot be used "
             f"({say_counts(self.counts())}){names.say_unmatched(self.matches)}; {why}: "
-            "expected names of genes, one per line"
+            f"expected names of genes, one per line{self._as_a_table()}"
         )
         raise GeneListError(message)
 

@@ -79,7 +79,11 @@ class Matches:
             counts[0] = counts[0].replace(" as", f" of {total:,} names matched as", 1)
         said = ", ".join(counts) or f"none of {total:,} names matched"
         why = ", ".join(f"{count:,} {reason}" for reason, count in missing.items())
-        return said + (f"; {sum(missing.values()):,} not matched ({why})" if missing else "")
+        said += f"; {sum(missing.values()):,} not matched ({why})" if missing else ""
+        several = self.several_names()
+        return said + (
+            f"; {several:,} genes bear several of these names, and results keep them apart" if several else ""
+        )
 
     def facts(self) -> dict[str, Any]:
         """What the sidecar says of the names."""
@@ -88,7 +92,12 @@ class Matches:
 
     def note(self) -> str:
         """`say`, or nothing where every name is a plain symbol."""
-        return self.say() if set(self.kinds.tolist()) - {0, SYMBOL} or self.unmatched() else ""
+        plain = not set(self.kinds.tolist()) - {0, SYMBOL} and not self.unmatched() and not self.several_names()
+        return "" if plain else self.say()
+
+    def several_names(self) -> int:
+        """How many genes more than one of the names was matched with."""
+        return int((np.unique(self.ids[self.ids >= 0], return_counts=True)[1] > 1).sum())
 
     def reason(self, name: str, what: str = "gene") -> str:
         """Why a name was not matched, said of e.g. a ``source``; empty where it was."""

@@ -36,6 +36,7 @@ class NetworkSummary:
         sources, targets: how many genes were used.
         scored: pairs; `self_pairs` were left out.
         written: edges of the result.
+        started_over: see `RunFolder`.
     """
 
     output: Path
@@ -50,6 +51,7 @@ class NetworkSummary:
     written: int
     seconds: float
     resumed_blocks: int
+    started_over: bool
 
 
 class NetworkTable:
@@ -177,6 +179,7 @@ def write_network(
         written=len(table),
         seconds=round(time.monotonic() - started, 3),
         resumed_blocks=folder.resumed,
+        started_over=folder.started_over,
     )
     chosen = asdict(asked) | asdict(settings) | {"ran_on": scorer.provider, "workers": scorer.workers}
     listed = {each.label: each.matches.facts() for each in (genes.sources, genes.targets)}

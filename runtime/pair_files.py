@@ -156,6 +156,9 @@ def _text_chunks(path: Path) -> tuple[bool, Iterator[pl.DataFrame]]:
         message = f"{path}: not a readable text file ({error}); expected .csv or .tsv in UTF-8, or .gz of one"
         raise PairListError(message) from error
     separator, fields = _split_first(first, ".tsv" in [suffix.lower() for suffix in path.suffixes])
+    if not head:
+        message = f"{path}: is empty; expected one source and one target per line"
+        raise PairListError(message)
     if len(fields) < 2:
         message = f"{path}: first line {first[:60]!r} has one column; expected source and target, by comma or tab"
         raise PairListError(message)

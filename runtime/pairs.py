@@ -26,7 +26,7 @@ def _of_pair(source: int, target: int) -> str:
     """The reason for which a pair is rejected, of the faults of its two names."""
     if source == target:
         return FAULTS[source].format("source and target")
-    return ", ".join(filter(None, (FAULTS[source].format("source"), FAULTS[target].format("target"))))
+    return " and ".join(filter(None, (FAULTS[source].format("source"), FAULTS[target].format("target"))))
 
 
 _OF_NAMES = [_of_pair(source, target) for target in range(len(FAULTS)) for source in range(len(FAULTS))][1:]

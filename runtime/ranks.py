@@ -40,10 +40,7 @@ def weight_column(resolved: ResolvedPairs, rank: bool | str) -> str | None:
         raise PairListError(message)
     column = extra[found[0]]
     rows = resolved.accepted_rows()
-    if not column.dtype.is_numeric():
-        message = f"column {column.name!r} cannot be ranked: found {column.dtype}; expected a number for every pair"
-        raise PairListError(message)
-    values = column.gather(rows).cast(pl.Float64)
+    values = column.gather(rows).cast(pl.Float64, strict=False)
     missing = np.flatnonzero((values.is_null() | values.is_nan()).fill_null(True).to_numpy())
     if len(missing):
         message = (

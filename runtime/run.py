@@ -60,6 +60,7 @@ class Summary:
         rejected: pairs by reason.
         names: what the genes' names were matched as, where they are not all symbols; else empty.
         renamed: result columns whose names the list has itself, and what they are called in the result.
+        started_over: see `RunFolder`.
         ranked_by: column of the list whose ranks were merged with those of the probability.
     """
 
@@ -73,6 +74,7 @@ class Summary:
     ranked_by: str | None
     seconds: float
     resumed_blocks: int
+    started_over: bool
 
 
 class RunFolder:
@@ -82,6 +84,10 @@ class RunFolder:
         output: the result file; the folder lies beside it.
         fingerprint: hash of all that decides the bytes; a folder with another one is started anew.
         needs: files that the blocks are computed from, and what writes them.
+
+    Attributes:
+        resumed: how many blocks an earlier run had finished.
+        started_over: whether the folder held an unfinished run of other settings or another list.
     """
 
     def __init__(self, output: Path, fingerprint: str, needs: Mapping[str, Callable[[Path], object]]) -> None:
@@ -89,6 +95,7 @@ class RunFolder:
         self.resumed = 0
         mark = self.path / MARK
         same = mark.is_file() and mark.read_bytes() == fingerprint.encode()
+        self.started_over = mark.is_file() and not same
         if not (same and all(_readable(self.path / name) for name in needs)):
             self.remove()
             self.path.mkdir()

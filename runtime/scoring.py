@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from .artifact import Artifact
+from .errors import InputError
 from .facts import fingerprint, write_sidecar
 from .formats import check_output, write_results
 from .gene_lists import GenesLike, read_network_genes
@@ -156,6 +157,11 @@ class Scorer:
         resolved.require(self.artifact.names, settings.strict)
         to.check_columns(resolved.pairs.extra.schema)
         rank_by = weight_column(resolved, settings.rank)
+        if rank_by is not None and not to.all_columns:
+            message = (
+                f"format {settings.format} of {output} has no columns for ranks; write all columns (--format ugrn)"
+            )
+            raise InputError(message)
         rejects = write_rejects(resolved.rejects(self.artifact.names) if resolved.counts() else None, output)
         run = FileRun(resolved, output, self._fingerprint(resolved, settings))
         run.finish_blocks(
@@ -174,6 +180,7 @@ class Scorer:
             ranked_by=rank_by,
             seconds=round(time.monotonic() - started, 3),
             resumed_blocks=run.folder.resumed,
+            started_over=run.folder.started_over,
         )
         self._write_sidecar(resolved, settings, summary)
         run.folder.remove()

@@ -140,6 +140,8 @@ def _read_h5ad(path: Path, groupby: str | None, names: GeneNames) -> Cells:
                 message = f"{path}: no annotation {groupby!r} of its cells; it has: {', '.join(columns) or 'none'}"
                 raise InputError(message)
             groups = [""] * len(values) if groupby is None else strings(file["obs"][groupby], "not annotated")
+    except InputError:
+        raise
     except UNREADABLE as error:
         message = f"{path}: not a readable .h5ad file ({error})"
         raise InputError(message) from error

@@ -81,7 +81,7 @@ def test_a_reader_that_leaves_early_ends_it_quietly(artifact: Path, tmp_path: Pa
 def test_streams_are_one_each(artifact: Path, tmp_path: Path) -> None:
     done = ugrn(tmp_path, "score", "-", "--artifact", artifact, "-o", "e.csv", given=b"")
     assert done.returncode == 2
-    assert b"one column" in done.stderr
+    assert b"is empty" in done.stderr
     done = ugrn(tmp_path, "score", "-", "--artifact", artifact, "-o", "-", "--top", "3", given=NETWORK)
     assert done.returncode == 2
     assert b"--top" in done.stderr
@@ -103,3 +103,37 @@ def test_rank_says_what_it_did(artifact: Path, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert b"in the result probability is probability_ugrn" in again.stderr
     assert len(again.stdout.splitlines()) == 2
+
+
+def test_a_quiet_stream_still_says_what_it_leaves_out(artifact: Path, tmp_path: Path) -> None:
+    done = ugrn(tmp_path, "score", "-", "--artifact", artifact, "-o", "-", "--quiet", given=NETWORK)
+    assert done.returncode == 0
+    first, *rows = done.stderr.decode().splitlines()
+    assert first.startswith("2 of 4 pairs rejected (1 unknown target, 1 self-pair)")
+    assert len(rows) == 3
+
+
+def test_a_reader_may_leave_early(artifact: Path, tmp_path: Path) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"GENE{row % 60}X{row}\n" for row in range(60)) * 400)
+    command = f"{sys.executable} -c 'from ugrn.cli.entry import run; run()' genes {names} --artifact {artifact} | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+def test_an_interrupt_before_the_start_is_no_traceback() -> None:
+    code = (
+        "import builtins, ugrn.cli.entry as e; real = builtins.__import__\n"
+        "def fake(name, *a, **k):\n"
+        "    if name == 'main': raise KeyboardInterrupt\n"
+        "    return real(name, *a, **k)\n"
+        "builtins.__import__ = fake; e.run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "ugrn: interrupted; nothing was changed\n"
+
+
+def test_version(tmp_path: Path) -> None:
+    done = ugrn(tmp_path, "--version")
+    assert (done.returncode, done.stdout.split()[:1]) == (0, [b"ugrn"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,23 @@ def test_pandas_without_pyarrow(table: ResultTable) -> None:
     for mine, theirs in zip(edges.rows(), found.itertuples(index=False), strict=True):
         for one, other in zip(mine, theirs, strict=True):
             assert one == other or (one is None and pd.isna(other))
+
+
+def test_only_files_are_written_over(artifact: Path, tmp_path: Path) -> None:
+    pipe, target, link = tmp_path / "pipe.csv", tmp_path / "real.csv", tmp_path / "link.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="is a device or a pipe"):
+        load(artifact).score_file([("GENE1", "GENE2")], pipe)
+    assert pipe.is_fifo()
+    link.symlink_to(target.name)
+    load(artifact).score_file([("GENE1", "GENE2")], link)
+    assert link.is_symlink()
+    assert len(pl.read_csv(target)) == 1
+
+
+@pytest.mark.parametrize(("name", "file"), [("pyscenic", "e.tsv"), ("ugrn", "e.sif")])
+def test_ranks_need_a_format_that_holds_them(artifact: Path, tmp_path: Path, name: str, file: str) -> None:
+    table = pl.DataFrame({"source": ["GENE1"], "target": ["GENE2"], "importance": [1.0]})
+    with pytest.raises(InputError, match="no columns for ranks"):
+        load(artifact).score_file(table, tmp_path / file, ScoreSettings(format=name, rank=True))
+    assert list(tmp_path.iterdir()) == []

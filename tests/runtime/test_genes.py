@@ -139,7 +139,7 @@ def test_pairs_of_one_gene_by_several_names() -> None:
     resolved = resolve_pairs(read_pairs(rows), HUMAN)
     assert resolved.counts() == {
         "ambiguous source": 1,
-        "ambiguous source, unknown target": 1,
+        "ambiguous source and unknown target": 1,
         "source and target not in the vocabulary": 1,
         "self-pair": 1,
         "duplicate": 1,
@@ -152,7 +152,7 @@ def test_pairs_of_one_gene_by_several_names() -> None:
         "duplicate",
         "self-pair",
         "ambiguous source (MLL2: KMT2B or KMT2D)",
-        "ambiguous source, unknown target (MLL2: KMT2B or KMT2D)",
+        "ambiguous source and unknown target (MLL2: KMT2B or KMT2D)",
         "source and target not in the vocabulary",
     ]
     assert rejects["did_you_mean"].to_list()[2] == "KMT2B KMT2D"

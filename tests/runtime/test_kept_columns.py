@@ -152,7 +152,7 @@ def test_a_list_of_ours_can_be_ranked_again(artifact: Path) -> None:
         ({}, True, "has none; expected a column named importance, weight or score"),
         ({"strength": [1.0, 2.0]}, True, r"has \['strength'\].*--rank-by"),
         ({"weight": [1.0, 2.0]}, "importance", "expected 'importance'"),
-        ({"weight": ["a", "b"]}, True, "found String"),
+        ({"weight": ["a", "b"]}, True, "2 pairs have no number in it, the first is row 1"),
         ({"weight": [1.0, None]}, True, "1 pairs have no number in it, the first is row 2"),
         ({"weight": [float("nan"), 1.0]}, "weight", "the first is row 1"),
     ],

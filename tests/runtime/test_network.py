@@ -223,7 +223,7 @@ def test_other_settings_start_anew(joined: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         scorer.network_file(SOURCES, TARGETS, tmp_path / "n.csv", report=stop)
     summary = scorer.network_file(SOURCES, TARGETS, tmp_path / "n.csv", NetworkSettings(prior=0.1))
-    assert summary.resumed_blocks == 0
+    assert (summary.resumed_blocks, summary.started_over) == (0, True)
     assert len(read(tmp_path / "n.csv")) == summary.written
 
 

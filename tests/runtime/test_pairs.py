@@ -74,7 +74,7 @@ def test_chunks_join_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("name", "raw", "words"),
     [
-        ("a.csv", b"", "one column"),
+        ("a.csv", b"", "is empty"),
         ("a.csv", b"source,target\n", "no pairs"),
         ("a.csv", b"NANOG\nSOX2\n", "one column"),
         ("a.csv", b"\xff\xfe\x00,\x00\n", "UTF-8"),
