@@ -120,7 +120,7 @@ def in_states(
         yield scorer, output
         return
     states = read_states(context_values, scorer.artifact, groupby, context_size)
-    if len(states) > 1 and "-" in map(str, [*reads, output]):
+    if len(states) > 1 and STANDARD_OUTPUT in map(str, [*reads, output]):
         message = f"- stands for one stream, and {groupby} has {len(states)} groups, each with a result; give files"
         raise InputError(message)
     if len({_file_name(state.name) for state in states}) < len(states):

@@ -20,7 +20,7 @@ from plotly.offline import get_plotlyjs
 
 from ugrn.runtime import Scorer
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.formats import replace_with
+from ugrn.runtime.formats import check_written, replace_with
 from ugrn.runtime.run import Report
 
 from .about import (
@@ -120,12 +120,7 @@ def _check_output(output: Path, result: Path) -> None:
     if output.suffix.lower() not in (".html", ".htm"):
         message = f"{output}: suffix {output.suffix!r}; a report is a web page, expected a name such as report.html"
         raise InputError(message)
-    if not output.parent.is_dir():
-        message = f"{output}: its folder does not exist; make it first with: mkdir -p {output.parent}"
-        raise InputError(message)
-    if output.is_dir() or output.resolve() == result.resolve():
-        message = f"{output}: is a folder, or the result itself; choose another name with -o"
-        raise InputError(message)
+    check_written([output], [result])
 
 
 def _plan_curves(scorer: Scorer, sidecar: Mapping[str, Any], settings: ReportSettings) -> tuple[int, list[str]]:

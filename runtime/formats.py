@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -31,13 +31,28 @@ def check_output(path: Path, reads: Iterable[object] = (), name: str = "ugrn") -
         name: of the format, see `output_format`.
 
     Raises:
-        InputError: unknown format, missing folder, a folder in its place, or it would overwrite `reads`.
+        InputError: unknown format, or see `check_written`.
     """
     found = output_format(path, name)
+    check_written([path, rejects_path(path), sidecar_path(path)], reads)
+    return found
+
+
+def check_written(written: Sequence[Path], reads: Iterable[object] = ()) -> None:
+    """Refuse paths that cannot be written, before any work is done.
+
+    Args:
+        written: the output, then what is written beside it.
+        reads: what the run reads; the paths among it must not be overwritten.
+
+    Raises:
+        InputError: their folder is missing or not writable, something that is no file is in the place of one, or one
+            is among `reads`.
+    """
+    path = written[0]
     if not path.parent.is_dir():
         message = f"{path}: its folder does not exist; make it first with: mkdir -p {path.parent}"
         raise InputError(message)
-    written = (path, rejects_path(path), sidecar_path(path))
     for read in reads:
         if isinstance(read, str | Path) and Path(read).resolve() in [each.resolve() for each in written]:
             message = f"{path}: the run would overwrite the list it reads ({read}); choose another name with -o"
@@ -53,7 +68,6 @@ def check_output(path: Path, reads: Iterable[object] = (), name: str = "ugrn") -
     if not os.access(path.parent, os.W_OK):
         message = f"{path}: its folder is not writable; choose another with -o"
         raise InputError(message)
-    return found
 
 
 def rejects_path(output: Path) -> Path:

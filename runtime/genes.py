@@ -70,9 +70,8 @@ class GeneNames:
 
     def near(self, name: str, limit: int = 3) -> list[str]:
         """Known names that look like an unknown one, best first."""
-        known = self._aliased | self._folded
-        found = difflib.get_close_matches(name.upper(), known, n=limit, cutoff=0.75)
-        return list(dict.fromkeys(self.symbols[known[match]] for match in found))
+        found = difflib.get_close_matches(name.upper(), self._looked_like, n=limit, cutoff=0.75)
+        return list(dict.fromkeys(self.symbols[self._looked_like[match]] for match in found))
 
     def suggestions(self, matches: Matches, most: int = NEAR_MATCHES) -> dict[str, list[str]]:
         """What may have been meant by unmatched names: the genes they may be of, or near matches of unknown names;
@@ -107,6 +106,11 @@ class GeneNames:
         said = [f"{name} ({short(matches.fault(name))}{either.get(name, '')})" for name in first]
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         return f"; not matched: {', '.join(said)}{more}" if names else ""
+
+    @cached_property
+    def _looked_like(self) -> dict[str, int]:
+        """What `near` compares a name with: aliases and symbols, in upper case, and their rows."""
+        return self._aliased | self._folded
 
     @cached_property
     def _identified(self) -> Identified:

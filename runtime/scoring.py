@@ -158,9 +158,7 @@ class Scorer:
         to.check_columns(resolved.pairs.extra.schema)
         rank_by = weight_column(resolved, settings.rank)
         if rank_by is not None and not to.all_columns:
-            message = (
-                f"format {settings.format} of {output} has no columns for ranks; write all columns (--format ugrn)"
-            )
+            message = f"{output}: written as asked it has no columns for ranks; write all columns, e.g. as .csv or .tsv"
             raise InputError(message)
         rejects = write_rejects(resolved.rejects(self.artifact.names) if resolved.counts() else None, output)
         run = FileRun(resolved, output, self._fingerprint(resolved, settings))
