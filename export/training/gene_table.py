@@ -24,7 +24,7 @@ SCHEMA: dict[str, pl.DataType] = {
     "mouse": pl.Boolean(),
     "homolog": pl.UInt32(),
     "near": pl.List(pl.UInt32),
-    "ensembl": pl.List(pl.UInt32),
+    "ensembl": pl.List(pl.UInt64),
     "entrez": pl.List(pl.UInt32),
     **dict.fromkeys(NAME_LISTS, pl.List(pl.String)),
 }
@@ -108,8 +108,8 @@ def _with_ncbi(genes: pl.DataFrame, path: Path) -> pl.DataFrame:
     known = {"synonyms": pl.concat([genes.select(upper).to_series(), *names])}
     for column in ("ensembl", "entrez", "synonyms"):
         genes = _add(genes, ncbi, column, known.get(column, genes[column].list.explode()))
-    number = pl.element().str.extract(r"(\d+)$").cast(pl.UInt32, strict=False)  # ids of other assemblies are longer
-    numbers = [pl.col(name).list.eval(number.drop_nulls()) for name in ("ensembl", "entrez")]
+    number = pl.element().str.extract(r"(\d+)$").drop_nulls()
+    numbers = [pl.col(name).list.eval(number).cast(SCHEMA[name]) for name in ("ensembl", "entrez")]
     return genes.with_columns(numbers).sort("symbol", "id")
 
 
