@@ -9,6 +9,7 @@ Shapes: R rows, N tokens, d width, H heads, h head width, M random features, Q r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
@@ -32,7 +33,9 @@ class Keys(NamedTuple):
 
 
 class PerformerLayer(nn.Module):
-    """x = x + attention(LN(x)); x = x + W2 gelu(W1 LN(x))."""
+    """x = x + attention(LN(x)); x = x + W2 gelu(W1 LN(x)); then `after`, as in `PostNormLayer`."""
+
+    after: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self, width: int, heads: int, head_width: int, features: int, feedforward: int, qkv_bias: bool
@@ -79,7 +82,8 @@ class PerformerLayer(nn.Module):
 
     def _feed(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.out(join_heads(attended))
-        return cast(Tensor, x + self.shrink(F.gelu(self.expand(self.norm2(x)))))
+        x = cast(Tensor, x + self.shrink(F.gelu(self.expand(self.norm2(x)))))
+        return x if self.after is None else self.after(x)
 
     def _keys(self, normal: Tensor) -> Keys:
         raw = self._split(self.to_k(normal))

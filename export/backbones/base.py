@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
@@ -178,6 +178,13 @@ class Backbone(Protocol):
     @property
     def symbols(self) -> list[str]:
         """The V gene symbols; row = id."""
+
+    @property
+    def last_layer(self) -> nn.Module:
+        """The layer behind which an adapter stands (`ugrn.export.adapter`): a `PostNormLayer` or `PerformerLayer`."""
+
+    def gene_tokens(self, genes: Tensor) -> Tensor:
+        """What the model knows of genes, int64 ``[N]``, whatever their values: ``[N, width]``."""
 
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         """Predicted expression M_j of targets, int64 ``[Q]``, in R virtual cells: ``[R, Q]``.

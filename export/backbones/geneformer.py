@@ -113,6 +113,13 @@ class Geneformer(nn.Module):
         self.transform_norm = nn.LayerNorm(width, eps=eps)
         self.bias = nn.Parameter(torch.zeros(len(symbols)))
 
+    @property
+    def last_layer(self) -> nn.Module:
+        return self.stack[-1]
+
+    def gene_tokens(self, genes: Tensor) -> Tensor:
+        return cast(Tensor, self.words(genes))
+
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         if readout == "rank":
             return -self._expected_rank(cells, targets)

@@ -16,7 +16,12 @@ class PostNormLayer(nn.Module):
     """x = LN(x + out(attention(x))); x = LN(x + feedforward(x)) (Vaswani et al. 2017, arXiv 1706.03762).
 
     The rows of `qkv` are the queries, the keys and the values; heads are contiguous blocks of width / heads.
+
+    Attributes:
+        after: what its output goes through, where something was added to the layer (`ugrn.export.adapter`).
     """
+
+    after: Activation | None = None
 
     def __init__(
         self, width: int, heads: int, feedforward: int, activation: Activation = torch.relu, eps: float = 1e-5
@@ -52,7 +57,8 @@ class PostNormLayer(nn.Module):
     def feed(self, x: Tensor, attended: Tensor) -> Tensor:
         """The rest of the layer after attention: ``[..., N, d]`` each."""
         x = self.norm1(x + attended)
-        return cast(Tensor, self.norm2(x + self.shrink(self.activation(self.expand(x)))))
+        x = cast(Tensor, self.norm2(x + self.shrink(self.activation(self.expand(x)))))
+        return x if self.after is None else self.after(x)
 
 
 def stock_names(prefix: str) -> dict[str, str]:

@@ -109,6 +109,13 @@ class MiniBackbone(nn.Module):
         self.cell_query = nn.Linear(width, width)
         self.cell_scale = 1.0 / math.sqrt(width)
 
+    @property
+    def last_layer(self) -> nn.Module:
+        return self.stack[-1]
+
+    def gene_tokens(self, genes: Tensor) -> Tensor:
+        return cast(Tensor, self.genes(genes))
+
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         return predict_streams(self, cells, targets, readout)
 

@@ -68,6 +68,13 @@ class ScBenchmark(nn.Module):
         self.decoder = leaky_mlp(width, width)
         self.gene2query = leaky_mlp(width, width, out=width)
 
+    @property
+    def last_layer(self) -> nn.Module:
+        return self.stack[-1]
+
+    def gene_tokens(self, genes: Tensor) -> Tensor:
+        return self.genes[genes]
+
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         return predict_streams(self, cells, targets, readout)
 

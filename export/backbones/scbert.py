@@ -77,6 +77,13 @@ class ScBERT(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.to_out = nn.Linear(width, BINS + 1)
 
+    @property
+    def last_layer(self) -> nn.Module:
+        return self.stack[-1]
+
+    def gene_tokens(self, genes: Tensor) -> Tensor:
+        return cast(Tensor, self.pos_emb(genes))
+
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         x = self._tokens(cells)  # [R, N, d]
         if readout == "token":

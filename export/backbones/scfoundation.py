@@ -124,6 +124,13 @@ class ScFoundation(nn.Module):
         self.norm = nn.LayerNorm(sizes.decoder_width)
         self.to_final = nn.Linear(sizes.decoder_width, 1)
 
+    @property
+    def last_layer(self) -> nn.Module:
+        return self.decoder[-1]
+
+    def gene_tokens(self, genes: Tensor) -> Tensor:
+        return cast(Tensor, self.pos_emb(genes))
+
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         x = self._decoder_tokens(cells)  # [R, N, decoder width]
         for index, layer in enumerate(self.decoder):

@@ -185,6 +185,13 @@ class ScGPT(nn.Module):
             CellDecoder(width, decoded, parts.cell_style, parts.zero) if parts.cell_style is not None else None
         )
 
+    @property
+    def last_layer(self) -> nn.Module:
+        return self.stack[-1]
+
+    def gene_tokens(self, genes: Tensor) -> Tensor:
+        return self.genes[genes]
+
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         return predict_streams(self, cells, targets, readout, self._embed_source)
 
