@@ -14,7 +14,7 @@ import typer
 
 from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
 
-from . import artifacts, benchmark, doctor, export, genes, info, network, pretrain, report, score, train
+from . import artifacts, benchmark, doctor, export, genes, info, link, network, pretrain, report, score, train
 
 app = typer.Typer(
     name="ugrn",
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,  # no boxes in pipes and logs
 )
-for command in (score, network, report, genes, info, doctor, export, train, pretrain, benchmark):
+for command in (score, network, link, report, genes, info, doctor, export, train, pretrain, benchmark):
     app.command(command.NAME, help=command.HELP)(command.command)
 app.add_typer(artifacts.app, name=artifacts.NAME)
 RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, benchmark.NAME)
@@ -63,7 +63,7 @@ def run() -> None:
 
 def _interrupted(arguments: list[str]) -> str:
     """How a run that was interrupted is resumed."""
-    if arguments and arguments[0] in RESUMABLE:
+    if arguments and arguments[0] in RESUMABLE and "--per-cell" not in arguments:
         return f"interrupted; to go on with what was finished, run it again: {shlex.join(['ugrn', *arguments])}"
     return "interrupted; nothing was changed"
 

@@ -1,4 +1,4 @@
-"""``ugrn network``: two gene lists in, the edges between all of them out."""
+"""``ugrn network``: two gene lists in, the edges between all of them out; of all cells, or for every cell."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, cast
 import typer
 
 from ugrn.runtime import NetworkSettings, NetworkSummary, load
+from ugrn.runtime.errors import InputError
 from ugrn.runtime.network import By
 from ugrn.runtime.pairs import say_counts
 
@@ -28,6 +29,17 @@ from .options import (
     result_file,
     say_rejects,
 )
+from .per_cell import (
+    CellOptions,
+    MinTargets,
+    Neighbours,
+    PerCell,
+    Reference,
+    ReferenceCells,
+    RegulonFile,
+    TopShare,
+    write_cells,
+)
 from .talk import Json, Quiet, Talk
 
 NAME = "network"
@@ -42,6 +54,8 @@ Examples:
     ugrn network --sources tfs.txt -o net.csv --top-k 100 --prior 0.01
 
     ugrn network -o net.parquet --top-k 20 --by target --min-probability 0.5
+
+    ugrn network --sources tfs.txt --targets cells.h5ad --top-k 20 --per-cell cells.h5ad -o cell-networks.h5
 """
 
 GENES_HELP = "One gene per line (also .gz; - for standard input), or the genes of an .h5ad; all if left out."
@@ -64,6 +78,13 @@ def command(
     provider: Provider = "auto",
     threads: Threads = 0,
     memory_mb: MemoryMb = 0,
+    per_cell: PerCell = None,
+    regulons: RegulonFile = None,
+    top_share: TopShare = 0.05,
+    min_targets: MinTargets = 5,
+    reference: Reference = None,
+    reference_cells: ReferenceCells = None,
+    neighbours: Neighbours = 5,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -71,7 +92,17 @@ def command(
     output = need_output(output, json)
     settings = NetworkSettings(top_k, cast(By, by), min_probability, prior, strict, file_format)
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
-    for each, path in in_states(scorer, [sources, targets], output, context_values, groupby, context_size, talk):
+    cells = CellOptions(regulons, reference, reference_cells, neighbours, top_share, min_targets)
+    cells.check(per_cell, output, settings, any((sources, targets, context_values)))
+    if per_cell is not None and groupby is not None:
+        message = "--per-cell is a network for every cell, --groupby one for every group; give one of them"
+        raise InputError(message)
+    states = in_states(scorer, [sources, targets], output, context_values, groupby, context_size, talk)
+    if per_cell is not None:
+        ((scorer, _),) = states  # without groups there is one
+        write_cells(per_cell, cells, scorer, (sources, targets), output, settings, talk)
+        return
+    for each, path in states:
         with result_file(path, file_format) as file:
             _say(each.network_file(sources, targets, file, settings, talk.progress("pairs")), path, talk)
 

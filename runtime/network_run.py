@@ -136,11 +136,15 @@ def _read_shard(path: Path) -> Edges:
 
 
 def network_table(
-    artifact: Artifact, settings: RuntimeSettings, genes: NetworkGenes, asked: NetworkSettings
+    artifact: Artifact,
+    settings: RuntimeSettings,
+    genes: NetworkGenes,
+    asked: NetworkSettings,
+    report: Report = lambda done, total: None,
 ) -> NetworkTable:
     """The edges of a network, in memory."""
     table = NetworkTable(genes, _scorer(artifact, settings, genes, asked))
-    table.finish_blocks(lambda done, total: None)
+    table.finish_blocks(report)
     return table
 
 

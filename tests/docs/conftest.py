@@ -15,6 +15,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import test_scgpt as scgpt
+from made_multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 
 from ugrn.export.backbones.base import Origin
 from ugrn.export.backbones.mini import MiniBackbone
@@ -48,6 +49,7 @@ def inputs(
     _lists(folder, symbols)
     _expression(folder, symbols)
     _gene_tables(folder, symbols)
+    _networks(folder, symbols)
     backbone = new_backbone(0)
     backbone.symbols = symbols
     for name in ("my-backbone", "my-pretrained"):
@@ -99,6 +101,22 @@ def _expression(folder: Path, symbols: list[str]) -> None:
             file["values"] = rng.lognormal(size=(150, len(symbols))).astype(np.float32)
             file["genes"] = [symbol.encode() for symbol in symbols]
             file.attrs["licence"] = "MIT"
+
+
+def _networks(folder: Path, symbols: list[str]) -> None:
+    """Regulons of SCENIC+, and paired RNA and ATAC."""
+    rows = [
+        (tf, gene, f"chr1:{place}-{place + 9}", f"{tf}_direct_+/+_(4g)")
+        for tf in symbols[:2]
+        for place, gene in enumerate(symbols[4:8])
+    ]
+    columns = ["TF", "Gene", "Region", "Gene_signature_name"]
+    pl.DataFrame(rows, schema=columns, orient="row").write_csv(folder / "eRegulons.tsv", separator="\t")
+    made = make(np.random.default_rng(3))
+    write_h5mu(folder / "multiome.h5mu", made)
+    write_h5ad(folder / "rna.h5ad", made.rna, cell_names(), made.genes)
+    write_h5ad(folder / "atac.h5ad", made.atac, cell_names(), made.peaks)
+    write_tables(folder, made)
 
 
 def _gene_tables(folder: Path, symbols: list[str]) -> None:

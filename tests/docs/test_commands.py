@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ugrn.cli import artifacts, benchmark, doctor, export, genes, info, network, pretrain, report, score, train
+from ugrn.cli import artifacts, benchmark, doctor, export, genes, info, link, network, pretrain, report, score, train
 from ugrn.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,8 @@ def _program(line: str) -> bool:
 def examples() -> Iterator[str]:
     """The commands that ``--help`` shows."""
     texts = [
-        module.HELP for module in (score, network, report, genes, info, doctor, export, train, pretrain, benchmark)
+        module.HELP
+        for module in (score, network, link, report, genes, info, doctor, export, train, pretrain, benchmark)
     ]
     verbs = (artifacts.list_artifacts, artifacts.verify, artifacts.path)
     for text in [*texts, *(verb.__doc__ or "" for verb in verbs)]:

@@ -1,0 +1,80 @@
+"""``ugrn link``: paired RNA and ATAC in, a network of motifs in correlated peaks out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ugrn.runtime.errors import InputError
+from ugrn.runtime.pairs import say_counts
+
+from .extras import needs
+from .options import Output, need_output, result_file, say_rejects
+from .talk import Json, Quiet, Talk
+
+if TYPE_CHECKING:
+    from ugrn.export.adapter.linking import LinkSummary
+
+NAME = "link"
+HELP = """Make a network of paired RNA and ATAC: a TF's motif in a peak that is near a gene and correlates with it.
+
+Examples:
+
+    ugrn link multiome.h5mu --gene-positions positions.tsv --motif-hits hits.tsv -o linked.csv
+
+    ugrn link --rna rna.h5ad --atac atac.h5ad --gene-positions positions.tsv --motif-hits hits.tsv -o linked.parquet
+"""
+
+
+def command(
+    gene_positions: Annotated[
+        Path,
+        typer.Option(help="Table with gene, chromosome, and tss or start, end and strand; the genome of the peaks."),
+    ],
+    motif_hits: Annotated[Path, typer.Option(help="Table with peak, tf and nes.")],
+    multiome: Annotated[
+        Path | None, typer.Argument(help="Both at once: .h5mu with the modalities rna and atac.")
+    ] = None,
+    rna: Annotated[Path | None, typer.Option(help="Expression, .h5ad.")] = None,
+    atac: Annotated[Path | None, typer.Option(help="Accessibility of peaks in the same cells, .h5ad.")] = None,
+    output: Output = None,
+    window: Annotated[float, typer.Option(help="Base pairs from a peak's centre to a transcription start.")] = 150_000,
+    min_correlation: Annotated[float, typer.Option(help="Of peak and gene over the cells; |r| must be above.")] = 0.03,
+    min_nes: Annotated[float, typer.Option(help="Of a motif hit; its NES must be above.")] = 3.0,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    talk = Talk(quiet, json)
+    output = need_output(output, json)
+    with needs("export", "ugrn link"):
+        from ugrn.export.adapter.linking import LinkInputs, LinkSettings, write_links
+    if multiome is not None and multiome.suffix.lower() != ".h5mu":
+        message = f"{multiome}: expected an .h5mu file, or two .h5ad files as --rna and --atac"
+        raise InputError(message)
+    left, right = (multiome, multiome) if multiome is not None else (rna, atac)
+    if left is None or right is None or (multiome is not None and (rna, atac) != (None, None)):
+        message = "give an .h5mu file with both, or --rna and --atac, and not more"
+        raise InputError(message)
+    inputs = LinkInputs(left, right, gene_positions, motif_hits)
+    settings = LinkSettings(window, min_correlation, min_nes)
+    with result_file(output, "ugrn") as file:
+        summary = write_links(inputs, file, settings, talk.progress("genes"))
+        _say(summary, output, talk)
+    talk.result(summary)
+
+
+def _say(summary: LinkSummary, output: Path, talk: Talk) -> None:
+    for note in summary.notes:
+        talk.note(note)
+    for label, counts in summary.rejected.items():
+        say_rejects(f"{label} rejected: {say_counts(counts)}", summary.rejects, output, talk)
+    talk.note(
+        f"{summary.cells:,} cells, {summary.genes:,} genes, {summary.peaks:,} peaks: {summary.pairs:,} pairs within "
+        f"the window, {summary.links:,} of them correlated; {summary.hits:,} motif hits"
+    )
+    left_out = f" ({summary.self_pairs} of genes with themselves left out)" if summary.self_pairs else ""
+    talk.note(
+        f"{summary.edges:,} edges of {summary.sources:,} sources{left_out} written in {summary.seconds:.1f} s: {output}"
+    )

@@ -1,0 +1,121 @@
+"""Cell-specific networks of cells without a network, from the nearest cells of a reference that has them.
+
+GRNFormer (arXiv 2503.01682) gives cells measured by RNA alone the networks of their nearest cells of paired data. Here
+a regulon is active in a cell where it is active in most of its nearest reference cells: by the cosine of the genes that
+vary most in the reference, ln(1 + 1e4 x / sum), standardised with the reference's means and deviations.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
+
+from ugrn.runtime.artifact import Artifact
+from ugrn.runtime.errors import InputError
+from ugrn.runtime.facts import write_sidecar
+from ugrn.runtime.genes import GeneNames
+
+from .basis import REJECTS
+from .cell_files import CellFile, first_columns, read_cells
+from .cell_networks import Array, CellNetworks, write_cell_networks
+from .per_cell import CellNetworkSummary, Progress, cell_facts, summarise
+
+MOST_GENES = 2000
+FEWEST_GENES = 10
+CELLS_AT_ONCE = 1024
+
+
+def write_from_reference(
+    query_file: Path,
+    reference: CellNetworks,
+    reference_file: Path,
+    output: Path,
+    artifact: Artifact,
+    neighbours: int,
+    progress: Progress,
+) -> CellNetworkSummary:
+    """Write the networks of query cells; the activity of a regulon is the share of the neighbours that have it.
+
+    Args:
+        query_file: ``.h5ad``.
+        reference: the reference cells' networks.
+        reference_file: ``.h5ad`` with the reference cells.
+        output: ``.h5``.
+        artifact: whose vocabulary the genes of both files are matched with.
+        neighbours: how many decide; a regulon needs more than half of them.
+        progress: makes a report of a unit's name.
+
+    Raises:
+        InputError: files that cannot be used, or that do not fit each other.
+    """
+    started = time.monotonic()
+    known = _reference_rows(reference, read_cells(reference_file, artifact.names))
+    query = read_cells(query_file, artifact.names)
+    if not 1 <= neighbours <= len(reference.cells):
+        message = f"found {neighbours} neighbours; expected from 1 to the reference's {len(reference.cells)} cells"
+        raise InputError(message)
+    left, right = _standardised(known[0], known[1], query, artifact.names)
+    nearest = NearestNeighbors(n_neighbors=neighbours, metric="cosine", algorithm="brute").fit(left)
+    active = reference.active
+    share = np.empty((len(query), len(reference.regulons)), np.float32)
+    report = progress("cells")
+    for start in range(0, len(query), CELLS_AT_ONCE):
+        stop = min(start + CELLS_AT_ONCE, len(query))
+        rows = nearest.kneighbors(right[start:stop], return_distance=False)
+        share[start:stop] = active[rows].mean(1)
+        report(stop, len(query))
+    threshold = np.full(len(reference.regulons), 0.5, np.float32)
+    matches = artifact.names.match(query.features)
+    settings = {"reference": reference.path.name, "reference_cells": reference_file.name, "neighbours": neighbours}
+    facts = cell_facts(artifact, query_file) | settings | {"network": dict(reference.facts)}
+    found = write_cell_networks(output, reference.regulons, query.cells, share, threshold, facts)
+    summary = summarise(output, pl.DataFrame(schema=REJECTS), matches, reference.regulons, found, started)
+    counts = {name: value for name, value in asdict(summary).items() if name not in ("output", "rejects", "seconds")}
+    write_sidecar(output, artifact, facts, counts, summary.seconds)
+    return summary
+
+
+def _reference_rows(reference: CellNetworks, cells: CellFile) -> tuple[CellFile, NDArray[np.int64]]:
+    """The reference's expression, and its rows in the order of the networks' cells."""
+    place = {name: row for row, name in enumerate(cells.cells)}
+    missing = [name for name in reference.cells if name not in place]
+    if missing:
+        message = (
+            f"{cells.where}: {len(missing)} of {len(reference.cells)} cells of {reference.path} are not in it, e.g. "
+            f"{missing[0]}; expected the cells that the reference's networks were made of"
+        )
+        raise InputError(message)
+    return cells, np.array([place[name] for name in reference.cells], np.int64)
+
+
+def _standardised(
+    reference: CellFile, rows: NDArray[np.int64], query: CellFile, names: GeneNames
+) -> tuple[Array, Array]:
+    """Both over the same genes, ``[*, g]``."""
+    columns = [first_columns(names.ids(each.features), len(names)) for each in (reference, query)]
+    common = np.flatnonzero((columns[0] >= 0) & (columns[1] >= 0))
+    if len(common) < FEWEST_GENES:
+        message = (
+            f"{query.where} and {reference.where} have {len(common)} genes of the artifact in common; expected "
+            f"{FEWEST_GENES} at least"
+        )
+        raise InputError(message)
+    left = reference.lognorm()[rows][:, columns[0][common]].astype(np.float64)
+    mean = np.asarray(left.mean(0))
+    deviation = np.sqrt(np.maximum(np.asarray(left.multiply(left).mean(0)) - mean**2, 0.0))
+    most = np.argsort(-deviation, kind="stable")[:MOST_GENES]
+    most = most[deviation[most] > 0]
+    right = query.lognorm()[:, columns[1][common[most]]]
+    scaled = (_dense(each, mean[most], deviation[most]) for each in (left[:, most], right))
+    return next(scaled), next(scaled)
+
+
+def _dense(values: Any, mean: NDArray[Any], deviation: NDArray[Any]) -> Array:
+    return np.asarray((values.toarray() - mean) / deviation, np.float32)

@@ -1,0 +1,200 @@
+"""Networks from files of any kind, over a vocabulary.
+
+Read are pair lists and results (source and target, or what other tools call them), the eRegulon tables of SCENIC+
+(Bravo Gonzalez-Blas et al. 2023, Nature Methods 20, 1355: TF, Gene, and one row per region), regulons as GMT, and
+cell-specific networks (`cell_networks`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ugrn.runtime.artifact import file_entry
+from ugrn.runtime.errors import InputError
+from ugrn.runtime.genes import GeneNames
+from ugrn.runtime.matches import Matches
+from ugrn.runtime.pair_files import read_pairs
+from ugrn.runtime.pairs import PairList, ResolvedPairs, resolve_pairs, say_counts
+from ugrn.runtime.ranks import WEIGHTS
+
+from .cell_networks import UNREADABLE, CellNetworks, is_cell_networks
+from .networks import Network
+
+SHARE = "share_of_cells"
+STRENGTHS = (SHARE, "probability", *WEIGHTS)
+"""Columns that say how strong an edge is, in this order."""
+SET_NAMES = ("eRegulon_name", "Gene_signature_name", "Region_signature_name", "Consensus_name")
+SIGN = r"[_(]([+-])"
+"""In ``GATA1_direct_+/+_(12g)``, ``GATA1_+_+_(9r)`` and ``GATA1(+)``: how the TF goes with its target."""
+AFTER_TF = re.compile(r"[_(\s]")
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """A network that was read.
+
+    Attributes:
+        network: over the vocabulary, edges by key order.
+        weights: float32 ``[E]`` in the same order; None where the edges have none.
+        facts: file, sha256, edges, genes, rows read, rows left out by reason, and of eRegulons the edges by sign.
+        note: the same in a sentence.
+        matches: what became of the genes' names.
+    """
+
+    network: Network
+    weights: Array | None
+    facts: dict[str, Any]
+    note: str
+    matches: Matches
+
+    def rejects(self, names: GeneNames) -> pl.DataFrame:
+        """The names that were not matched: name, reason, and what may have been meant."""
+        return (
+            names.table(self.matches)
+            .filter((pl.col("reason") != "") & (pl.col("name") != ""))
+            .select("name", "reason", "did_you_mean")
+        )
+
+
+def read_network(path: Path, names: GeneNames, weights: Sequence[str] = (SHARE,)) -> NetworkFile:
+    """Read a network.
+
+    Args:
+        path: what `read_pairs` reads (also eRegulon tables), a result of `ugrn score`, `network` or `link` as HDF5,
+            ``.gmt``, or cell-specific networks, whose edges then are those of any cell.
+        names: the vocabulary.
+        weights: columns of which the first that has a number for every edge becomes the weights; cell-specific
+            networks have the share of cells.
+
+    Raises:
+        InputError: it cannot be read, or no edge is left.
+    """
+    pairs, idle = _read(path)
+    resolved = resolve_pairs(pairs, names)
+    rows = resolved.sorted_rows
+    left_out = resolved.counts() | ({"of regulons that are active in no cell": idle} if idle else {})
+    if len(rows) == 0:
+        message = (
+            f"{path}: no edge is left of {len(pairs) + idle} ({say_counts(left_out)})"
+            f"{names.say_unmatched(resolved.matches)}; expected a network of genes that the artifact knows"
+        )
+        raise InputError(message)
+    ends = [each.astype(np.int64) for each in resolved.gene_ids(rows)]
+    network = Network(ends[0], ends[1], len(names))
+    facts = {
+        "file": path.name,
+        "sha256": file_entry(path)["sha256"],
+        "edges": len(network),
+        "genes": len(np.unique(np.concatenate(ends))),
+        "read": len(pairs) + idle,
+        "left_out": left_out,
+        **_signs(pairs, rows),
+    }
+    return NetworkFile(network, _weights(pairs, rows, weights), facts, _say(facts, resolved), resolved.matches)
+
+
+def _read(path: Path) -> tuple[PairList, int]:
+    """The edges of a file, and how many were left out because no cell has them."""
+    if not path.is_file():
+        message = f"{path}: no such file; expected a network, e.g. with the columns source and target"
+        raise InputError(message)
+    suffix = path.suffix.lower()
+    if suffix == ".gmt":
+        return _read_gmt(path), 0
+    if suffix == ".h5" and is_cell_networks(path):
+        return _of_cells(CellNetworks.open(path))
+    if suffix == ".h5" and _is_result(path):
+        return _read_result(path), 0
+    return read_pairs(path), 0
+
+
+def _of_cells(found: CellNetworks) -> tuple[PairList, int]:
+    whole, share = found.regulons.network, found.shares()[found.regulons.of_edge]
+    some = share > 0
+    ends = [each[some].astype(np.int32) for each in (whole.sources, whole.targets)]
+    return PairList(found.regulons.genes, ends[0], ends[1], None, pl.DataFrame({SHARE: share[some]})), int(
+        (~some).sum()
+    )
+
+
+def _read_gmt(path: Path) -> PairList:
+    """One regulon to a line: its name, which begins with the source, a description, and the targets."""
+    try:
+        lines = [line.split("\t") for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read ({error}); expected regulons as GMT"
+        raise InputError(message) from error
+    wrong = next((number for number, line in enumerate(lines, 1) if len(line) < 3), 0)
+    if wrong or not lines:
+        found = f"regulon {wrong} has {len(lines[wrong - 1])} fields" if wrong else "it is empty"
+        message = f"{path}: {found}; expected GMT: a name, a description and genes on each line, tabs between them"
+        raise InputError(message)
+    rows = [(AFTER_TF.split(line[0], maxsplit=1)[0], gene, line[0]) for line in lines for gene in line[2:] if gene]
+    return read_pairs(pl.DataFrame(rows, schema=["source", "target", SET_NAMES[0]], orient="row"))
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        with h5py.File(path) as file:
+            return "edges" in file
+    except OSError:
+        return False  # `read_pairs` says why
+
+
+def _read_result(path: Path) -> PairList:
+    """``/genes/symbol`` and ``/edges/<column>``, as `ugrn.runtime.formats` writes them."""
+    try:
+        with h5py.File(path) as file:
+            genes = list(file["genes/symbol"].asstr()[:])
+            ends = [file[f"edges/{name}"][:].astype(np.int32) for name in ("source", "target")]
+            others = {name: each[:] for name, each in file["edges"].items() if each.dtype.kind == "f"}
+    except UNREADABLE as error:
+        message = f"{path}: not readable as a result ({error}); make it again"
+        raise InputError(message) from error
+    if any(len(each) and not 0 <= each.min() <= each.max() < len(genes) for each in ends) or len(ends[0]) != len(
+        ends[1]
+    ):
+        message = f"{path}: its edges point past its {len(genes)} genes, or are not equally many; make it again"
+        raise InputError(message)
+    return PairList(genes, ends[0], ends[1], None, pl.DataFrame(others))
+
+
+def _weights(pairs: PairList, rows: NDArray[np.int32], columns: Sequence[str]) -> Array | None:
+    folded = {name.lower(): name for name in reversed(pairs.extra.columns)}
+    for name in (folded[each] for each in columns if each in folded):
+        column = pairs.extra[name]
+        if column.dtype.is_numeric() and column.cast(pl.Float64).is_finite().fill_null(False).gather(rows).all():
+            return column.gather(rows).cast(pl.Float32).to_numpy()
+    return None
+
+
+def _signs(pairs: PairList, rows: NDArray[np.int32]) -> dict[str, Any]:
+    """Of regulons with signs, how many edges activate and how many repress."""
+    column = next((name for name in SET_NAMES if name in pairs.extra.columns), None)
+    if column is None:
+        return {}
+    signs = pairs.extra[column].cast(pl.String).str.extract(SIGN).gather(rows)
+    counts = {"activating": int((signs == "+").sum()), "repressing": int((signs == "-").sum())}
+    return {"signs": counts} if sum(counts.values()) else {}
+
+
+def _say(facts: Mapping[str, Any], resolved: ResolvedPairs) -> str:
+    said = f"{facts['file']}: {facts['edges']:,} edges between {facts['genes']:,} genes"
+    if "signs" in facts:
+        said += f" ({say_counts(facts['signs'])})"
+    if facts["left_out"]:
+        said += (
+            f"; {facts['read'] - facts['edges']:,} of {facts['read']:,} rows left out ({say_counts(facts['left_out'])})"
+        )
+    return said + (f"; {resolved.matches.note()}" if resolved.matches.note() else "")
