@@ -11,7 +11,7 @@ demo: $(DEMO)/ready  ## lean install (no torch), then score the bundled artifact
 
 test: check  ## everything: ruff, mypy strict, pytest
 	$(DEV)/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
-	$(DEV)/bin/python -m pytest -m slow
+	$(DEV)/bin/python -m pytest -m slow --numprocesses 2 --dist loadfile
 
 check: $(DEV)/ready
 	$(DEV)/bin/ruff check .

@@ -73,6 +73,13 @@ class DataSet:
         rows[self.sources] = np.arange(len(self.sources))
         return rows
 
+    @property
+    def of_smallest_panel(self) -> Ids:
+        """Places of all sources and genes that the networks of the smallest panel ask for; rising."""
+        least = min(network.panel for network in self.networks.values())
+        asked = [each for each in self.networks.values() if each.panel == least]
+        return np.unique(np.concatenate([part for each in asked for part in (each.sources, each.genes)]))
+
 
 def networks_folder(folder: Path) -> Path:
     """Where a data folder's networks are: itself, or its folder ``beeline``."""

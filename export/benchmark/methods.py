@@ -138,6 +138,8 @@ def classical_group(name: str, jobs: int, seed: int) -> Group:
         if data.expression is None:
             return Scored({})
         measured = np.flatnonzero(~np.isnan(data.expression).any(0))
+        if name in classical.SLOW:
+            measured = np.intersect1d(measured, data.of_smallest_panel)
         rows = np.flatnonzero(np.isin(data.sources, measured))
         places = np.searchsorted(measured, data.sources[rows])
         found = classical.METHODS[name](data.expression[:, measured], places, jobs, seed, report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from scipy.special import digamma
 from sklearn.ensemble import GradientBoostingRegressor
 
 from ugrn.export.benchmark.classical import METHODS, genie3, grnboost2, pidc
+from ugrn.export.benchmark.datasets import DataSet
+from ugrn.export.benchmark.methods import classical_group
 from ugrn.export.benchmark.pidc import bayesian_blocks, confidence, puc, specific_information, summed_minima
 from ugrn.runtime.errors import InputError
 
@@ -267,3 +270,18 @@ def test_bad_input_is_named(name):
         METHODS[name](expression, SOURCES)
     with pytest.raises(InputError, match=r"\(1, 8\)"):
         METHODS[name](expression[:1], SOURCES)
+
+
+def test_slow_methods_are_asked_for_the_smallest_panel(
+    bench_data: dict[str, DataSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bench_data["test"]
+    small = data.networks["string", 500].genes
+    assert data.of_smallest_panel.tolist() == sorted(small)
+    assert len(small) < len(data.genes)
+    monkeypatch.setattr("ugrn.export.benchmark.classical.METHODS", METHODS | {"GENIE3": partial(genie3, trees=5)})
+    for name, asked in (("GENIE3", small), ("Pearson", range(len(data.genes)))):
+        found = classical_group(name, 1, 0).score(data, lambda *_: None).scores[name]
+        known = ~np.isnan(found)
+        assert known.any(0).tolist() == [gene in set(asked) for gene in range(len(data.genes))]
+        assert known[:, list(asked)].sum() == len(asked) * len(data.sources) - len(data.sources)
