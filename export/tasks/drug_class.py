@@ -19,7 +19,7 @@ FOLDER = "single_cell_drug"
 GLIOBLASTOMA = "glioblastoma_panobinostat_300genes.h5ad"
 PC9 = "pc9_erlotinib_day11.h5ad"
 GLIOBLASTOMA_CAUTIONS = (
-    "300 genes were chosen beforehand, and a cell's sum is of these alone: below 60 counts in a twentieth of the cells. "
+    "300 genes were chosen beforehand, and a cell's sum is of these alone: below 60 in a twentieth of the cells.",
     "Of each patient, treated and untreated cells are one sample each.",
 )
 PC9_CAUTIONS = (
