@@ -28,8 +28,8 @@ FISH_CONTROLS = ("Control_NT", "Control_ST")
 FEWEST_CELLS = 10
 HALVINGS = 5
 LUHMES_CAUTIONS = (
-    "Changes are log fold changes of MAST against all other cells, not against controls: over all perturbations they "
-    "add up to about nothing, so the mean change of some is the reverse of the others'.",
+    "Changes are log fold changes of MAST against all other cells, less those of the nontargeting cells: these changes "
+    "share the noise of the nontargeting cells.",
 )
 TCELL_CAUTIONS = ("Changes are scores of scMAGeCK's ridge regression, no log fold changes.",)
 
@@ -47,7 +47,7 @@ def read_perturbations(folder: Path, quick: bool = False) -> list[Perturbations]
         return [first]
     return [
         first,
-        read_changes("luhmes_cropseq", luhmes, "log_fc", "Nontargeting", LUHMES_CAUTIONS),
+        read_changes("luhmes_cropseq", luhmes, "log_fc", "Nontargeting", LUHMES_CAUTIONS, against_rest=True),
         read_changes("tcell_ko", tcells, "score", "NegCtrl", TCELL_CAUTIONS),
     ]
 
@@ -108,20 +108,38 @@ def agreement(cells: list[Array], control: Array) -> float:
     return float(np.mean(found))
 
 
-def read_changes(name: str, path: Path, column: str, control: str, cautions: tuple[str, ...]) -> Perturbations:
+def read_changes(
+    name: str, path: Path, column: str, control: str, cautions: tuple[str, ...], against_rest: bool = False
+) -> Perturbations:
     """Changes that were published gene by gene: columns ensembl, gene, perturbation and that of the change.
 
     A gene is named by its symbol, or by its Ensembl id where it has none or shares it.
+
+    Args:
+        name: of the data set.
+        path: of the table.
+        column: of the change.
+        control: what the control cells are called among the perturbations.
+        cautions: see `Perturbations`.
+        against_rest: whether the changes are against all other cells. Then they add up to about nothing over all
+            perturbations, so that the mean of some is the reverse of the others' and gives those away; those of the
+            control are taken off, which makes them changes against the control.
     """
-    table = read_table(path, ("ensembl", "gene", "perturbation", column)).filter(pl.col("perturbation") != control)
+    table = read_table(path, ("ensembl", "gene", "perturbation", column))
     genes = table.select("ensembl", "gene").unique(maintain_order=True)
     unclear = pl.col("gene").is_null() | (pl.col("gene") == "") | pl.col("gene").is_duplicated()
     symbols = genes.select(pl.when(unclear).then("ensembl").otherwise("gene")).to_series().to_list()
-    perturbed = sorted(table["perturbation"].unique().to_list())
-    change = np.full((len(perturbed), len(genes)), np.nan, np.float32)
-    rows, columns = _places(table["perturbation"], perturbed), _places(table["ensembl"], genes["ensembl"].to_list())
+    labels = sorted(table["perturbation"].unique().to_list())
+    change = np.full((len(labels), len(genes)), np.nan, np.float32)
+    rows, columns = _places(table["perturbation"], labels), _places(table["ensembl"], genes["ensembl"].to_list())
     change[rows, columns] = table[column].to_numpy()
-    return Perturbations(name, perturbed, symbols, without_own(perturbed, symbols, change), None, cautions)
+    if control not in labels:
+        message = f"{path}: no {control} among its {len(labels)} perturbations; expected the controls' changes too"
+        raise InputError(message)
+    own = labels.index(control)
+    perturbed = [label for label in labels if label != control]
+    others = np.delete(change, own, axis=0) - (change[own] if against_rest else np.float32(0))
+    return Perturbations(name, perturbed, symbols, without_own(perturbed, symbols, others), None, cautions)
 
 
 def without_own(perturbed: list[str], genes: list[str], change: NDArray[np.floating]) -> Array:
