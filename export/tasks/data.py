@@ -7,7 +7,7 @@ predicted: perturbations, pairs, or cells; a split says which rows are trained o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class Perturbations:
     control: Array | None
     cautions: tuple[str, ...]
 
-    kind: TaskKind = "perturbation"
+    kind: ClassVar[TaskKind] = "perturbation"
 
     def __len__(self) -> int:
         return len(self.perturbed)
@@ -74,7 +74,7 @@ class DrugResponse:
     response: Array
     cautions: tuple[str, ...]
 
-    kind: TaskKind = "drug-response"
+    kind: ClassVar[TaskKind] = "drug-response"
 
     def __len__(self) -> int:
         return len(self.response)
@@ -102,7 +102,7 @@ class DrugClass:
     group: list[str]
     cautions: tuple[str, ...]
 
-    kind: TaskKind = "drug-class"
+    kind: ClassVar[TaskKind] = "drug-class"
 
     def __len__(self) -> int:
         return len(self.label)

@@ -14,8 +14,6 @@ from ..benchmark.tables import DASH, Cell, Grid, cells_of, in_order, plain, to_m
 from .data import KINDS
 from .differences import (
     ARMS,
-    CONTROLS,
-    NONE,
     RANDOM,
     Difference,
     Place,
@@ -149,16 +147,13 @@ def _column(found: Sequence[Interval], metric: str) -> list[Cell]:
 def differences_table(place: Place, compared: Sequence[Difference]) -> Grid:
     """A row to each network's arm, a column to each metric and to each arm that is taken off; what lies wholly on the
     better side of zero is marked."""
-    header = [f"{metric}, minus {other}" for metric in METRICS[place.task] for other in _others(compared)]
+    others = dict.fromkeys(each.minus for each in compared)
+    header = [f"{metric}, minus {other}" for metric in METRICS[place.task] for other in others]
     lines = []
     for arm, own in groupby(compared, key=lambda each: each.arm):
         texts: list[Cell] = [((text_of(each.interval, signed=True), each.ahead),) for each in own]
         lines.append(((arm,), tuple(texts)))
     return Grid(("arm", *header), tuple(lines))
-
-
-def _others(compared: Sequence[Difference]) -> list[str]:
-    return in_order((each.minus for each in compared), (RANDOM, NONE, *CONTROLS))
 
 
 def text_of(found: Interval, signed: bool = False) -> str:

@@ -30,11 +30,11 @@ def response_baselines(data: DrugResponse, split: Split) -> dict[str, Floats]:
     The mean of a line or of a drug that is not trained on is the mean of all.
     """
     line, drug = _effects(data, split)
-    rows = split.test
-    mean = np.full(len(rows), float(data.response[split.train].mean()))
+    rows, trained = split.test, data.response[split.train].astype(np.float64)
+    mean = np.full(len(rows), float(trained.mean()))
     found = {"mean": mean}
     for name, of in (("drug mean", data.drug), ("line mean", data.line)):
-        found[name] = mean + _means(of[split.train], data.response[split.train] - mean[0])(of[rows])
+        found[name] = mean + _means(of[split.train], trained - mean[0])(of[rows])
     found["additive"] = mean + line(data.line[rows]) + drug(data.drug[rows])
     for name, kernel in kernels(data, split).items():
         found[name] = kernel_ridge(data, split, kernel)
@@ -44,7 +44,8 @@ def response_baselines(data: DrugResponse, split: Split) -> dict[str, Floats]:
 def _effects(data: DrugResponse, split: Split) -> tuple[Callable[[Rows], Floats], Callable[[Rows], Floats]]:
     """What lines and drugs add to the mean, by least squares: each in turn explains what the other leaves."""
     rows = split.train
-    line, drug, left = data.line[rows], data.drug[rows], data.response[rows] - data.response[rows].mean()
+    line, drug, left = data.line[rows], data.drug[rows], data.response[rows].astype(np.float64)
+    left -= left.mean()
     of_line = of_drug = _means(line, np.zeros(len(rows)))
     for _ in range(ROUNDS):
         of_drug = _means(drug, left - of_line(line))

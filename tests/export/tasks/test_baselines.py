@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
@@ -92,8 +93,9 @@ def test_the_nearest_perturbation_is_by_cosine(perturbations: Perturbations, vec
     np.testing.assert_allclose(found[0], mean_change(perturbations, split))
     for place, row in list(enumerate(split.test))[1:]:
         own = vectors.perturbed[row]
-        cosines = [own @ other / np.linalg.norm(own) / np.linalg.norm(other) for other in vectors.perturbed]
-        closest = max(split.train, key=lambda other: cosines[other])
+        known = {other: vectors.perturbed[other] for other in split.train}
+        cosines = {other: own @ each / np.linalg.norm(own) / np.linalg.norm(each) for other, each in known.items()}
+        closest = max(cosines, key=lambda other: cosines[other])
         expected = np.where(
             np.isnan(perturbations.change[closest]), mean_change(perturbations, split), perturbations.change[closest]
         )
@@ -159,7 +161,8 @@ def test_kernel_ridge_solves_its_equations(response: DrugResponse, name: str) ->
             weights = np.linalg.solve(inner, response.response[train] - mean)
             grid, shift = solve(response, split, kernels(response, split)[name], penalty)
             assert shift == pytest.approx(mean)
-            np.testing.assert_allclose(grid[line[train], drug[train]], weights, atol=3e-3)
+            size = np.abs(weights).max()
+            np.testing.assert_allclose(grid[line[train], drug[train]] / size, weights / size, atol=1e-3)
             chosen, found = (mean + full[rows[:, None], train] @ weights for rows in (split.validation, split.test))
             error = ((chosen - response.response[split.validation]) ** 2).mean()
             best = min(best, (error, found), key=lambda each: each[0])
@@ -223,7 +226,7 @@ def test_every_baseline_of_a_task_is_measured(
 
 def test_logistic_regression_finds_the_gene_that_tells(cells: DrugClass) -> None:
     found = baseline_results(cells, range(3)).filter(metric="AUROC")
-    means = dict(found.group_by("arm").mean().select("arm", "value").rows())
+    means = dict(found.group_by("arm").agg(pl.col("value").mean()).rows())
     assert means["majority"] == 0.5
     assert means["logistic regression"] > 0.8
     assert abs(means["total count"] - 0.5) < 0.25

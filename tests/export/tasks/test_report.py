@@ -17,7 +17,7 @@ from ugrn.export.tasks.differences import ARMS, differences, judged_arm, places
 from ugrn.export.tasks.intervals import paired_interval
 from ugrn.export.tasks.metrics import METRICS
 from ugrn.export.tasks.plots import differences_figure
-from ugrn.export.tasks.report import arms_table, report, write_report
+from ugrn.export.tasks.report import arms_table, differences_table, report, text_of, write_report
 from ugrn.export.tasks.results import SCHEMA, read_results, write_results
 from ugrn.runtime.errors import InputError
 
@@ -111,6 +111,18 @@ def test_tables_mark_the_best_and_keep_the_order(random: np.random.Generator) ->
     assert text.count("Paired differences:") == len(PLACES)
     for task, data, split in PLACES:
         assert f"## {task}: {data}, held-out {split}" in text
+
+
+def test_the_table_of_differences_has_a_cell_to_each(random: np.random.Generator) -> None:
+    results = made({"none": 0.0, "random": 0.1, "ugrn": 0.2, "both": 0.3}, random)
+    for place in places(results):
+        compared = differences(place)
+        grid = differences_table(place, compared)
+        metrics = METRICS[place.task]
+        assert grid.header == ("arm", *(f"{name}, minus {other}" for name in metrics for other in ("random", "none")))
+        assert [names for names, _ in grid.rows] == [("ugrn",), ("both",)]
+        texts = [cell[0] for _, cells in grid.rows for cell in cells]
+        assert texts == [(text_of(each.interval, signed=True), each.ahead) for each in compared]
 
 
 def test_results_are_kept_as_parquet(tmp_path: Path, random: np.random.Generator) -> None:
