@@ -172,7 +172,7 @@ def read_expression(path: Path) -> Expression:
     kind = facts.get("kind", "lognorm")
     return Expression(
         name=path.stem,
-        values=_log_normalise(matrix) if kind == "counts" else matrix,
+        values=log_normalise(matrix) if kind == "counts" else matrix,
         genes=genes,
         species=facts.get("species", "human"),
         licence=facts.get("licence", "not stated"),
@@ -252,7 +252,7 @@ def _read_h5ad(path: Path) -> Expression:
     counts = bool((matrix >= 0).all() and (matrix == np.round(matrix)).all())
     return Expression(
         name=path.stem,
-        values=_log_normalise(matrix) if counts else matrix,
+        values=log_normalise(matrix) if counts else matrix,
         genes=genes,
         species=str(data.uns.get("species", "mouse" if gene_table().identify(genes).mouse else "human")),
         licence=str(data.uns.get("licence", "not stated")),
@@ -260,7 +260,8 @@ def _read_h5ad(path: Path) -> Expression:
     )
 
 
-def _log_normalise(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+def log_normalise(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """ln(1 + 1e4 x / sum) of counts ``[N, G]``."""
     totals = np.maximum(counts.sum(1, keepdims=True), 1.0)
     return np.asarray(np.log1p(counts * (1e4 / totals)), np.float32)
 

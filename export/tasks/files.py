@@ -1,0 +1,53 @@
+"""Files of the tasks: what is missing is named at once, and what cannot be read says what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from ugrn.runtime.errors import InputError
+
+
+def tasks_folder(folder: Path) -> Path:
+    """Where a data folder's tasks are: itself, or its folder ``tasks``."""
+    inner = folder / "tasks"
+    return inner if inner.is_dir() else folder
+
+
+def require(folder: Path, names: Sequence[str]) -> list[Path]:
+    """Paths of a folder's files.
+
+    Raises:
+        InputError: some are missing; all of these are named.
+    """
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        message = (
+            f"{folder}: {len(missing)} of {len(names)} files are missing: {', '.join(missing)}; give the folder of the "
+            "tasks' data, or the one that holds it as 'tasks'"
+        )
+        raise InputError(message)
+    return [folder / name for name in names]
+
+
+def read_table(path: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
+    """A Parquet, tab-separated or comma-separated table; the columns asked for, all by default.
+
+    Columns of text tables are text, and an empty cell is an empty text.
+
+    Raises:
+        InputError: it cannot be read, or lacks a column.
+    """
+    try:
+        if path.suffix == ".parquet":
+            table = pl.read_parquet(path)
+        else:
+            separator = "\t" if path.suffix == ".tsv" else ","
+            table = pl.read_csv(path, separator=separator, infer_schema_length=0).fill_null("")
+        return table.select(columns) if columns else table
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        what = f"a table with the columns {', '.join(columns)}" if columns else "a table"
+        message = f"{path}: {error}; expected {what}"
+        raise InputError(message) from error
