@@ -155,8 +155,8 @@ def _read(folder: Path, step: int) -> tuple[Background, Path, Path, Path]:
     """What the data sets share, and the paths of their responses."""
     names = (EXPRESSION, LINES, DRUGS, BY_NAME, BY_CID, TGSA, DEEPCDR, CADRRES)
     expression, lines, drugs, by_name, by_cid, *responses = require(folder, names)
-    table = read_table(expression).gather_every(step)
-    genes = [name for name in table.columns if name != "depmap_id"]
+    table = read_table(expression, ("depmap_id",), others=True).gather_every(step)
+    genes = table.columns[1:]
     shared = Background(
         table["depmap_id"].to_list(),
         genes,

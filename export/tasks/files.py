@@ -32,8 +32,8 @@ def require(folder: Path, names: Sequence[str]) -> list[Path]:
     return [folder / name for name in names]
 
 
-def read_table(path: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
-    """A Parquet, tab-separated or comma-separated table; the columns asked for, all by default.
+def read_table(path: Path, columns: Sequence[str], others: bool = False) -> pl.DataFrame:
+    """A Parquet, tab-separated or comma-separated table: the columns asked for, and behind them the others if so.
 
     Columns of text tables are text, and an empty cell is an empty text.
 
@@ -46,8 +46,7 @@ def read_table(path: Path, columns: Sequence[str] = ()) -> pl.DataFrame:
         else:
             separator = "\t" if path.suffix == ".tsv" else ","
             table = pl.read_csv(path, separator=separator, infer_schema_length=0).fill_null("")
-        return table.select(columns) if columns else table
+        return table.select(*columns, *([pl.exclude(columns)] if others else []))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        what = f"a table with the columns {', '.join(columns)}" if columns else "a table"
-        message = f"{path}: {error}; expected {what}"
+        message = f"{path}: {error}; expected a table with the columns {', '.join(columns)}"
         raise InputError(message) from error

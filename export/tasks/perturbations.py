@@ -59,8 +59,8 @@ def read_fish(path: Path) -> Perturbations:
     The published log fold changes are not taken. They are in other units than the control cells, which a model starts
     from; and how sure they are cannot be told from them, as it can from cells: see `agreement`.
     """
-    table = read_table(path)
-    genes = [name for name in table.columns if name not in ("cell", "perturbation")]
+    table = read_table(path, ("cell", "perturbation"), others=True)
+    genes = table.columns[2:]
     labels = table["perturbation"].to_numpy().astype(np.str_)
     values = log_normalise(table.select(genes).to_numpy().astype(np.float32))
     single = np.char.find(labels, "+") < 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -20,7 +19,7 @@ from ugrn.export.tasks.perturbation_baselines import bilinear, filled, linear, n
 from ugrn.export.tasks.response_baselines import PENALTIES, drug_kernel, kernel_ridge, kernels, line_kernel, solve
 from ugrn.export.tasks.results import SCHEMA
 from ugrn.export.tasks.splits import splits
-from ugrn.runtime import open_artifact
+from ugrn.runtime import load
 from ugrn.runtime.errors import InputError
 
 
@@ -102,16 +101,21 @@ def test_the_nearest_perturbation_is_by_cosine(perturbations: Perturbations, vec
         np.testing.assert_allclose(found[place], expected)
 
 
-def test_vectors_are_of_the_artifact_and_zero_where_it_lacks_a_gene(
-    perturbations: Perturbations, joined: Path, artifact: Path, table: np.ndarray
-) -> None:
-    found = gene_vectors(open_artifact(joined), perturbations)
-    centred = table.astype(np.float64) - table.astype(np.float64).mean(0)
-    np.testing.assert_allclose(found.genes, centred[:30], atol=1e-3)
-    np.testing.assert_allclose(found.perturbed[:9], centred[20:29], atol=1e-3)
-    assert not found.perturbed[9:].any()
+def test_vectors_are_of_the_artifact_and_zero_where_it_lacks_a_gene(perturbations: Perturbations) -> None:
+    artifact = load().artifact
+    symbols = artifact.names.symbols
+    genes = [*symbols[100:129], "NOT_A_GENE"]
+    found = gene_vectors(artifact, replace(perturbations, genes=genes, perturbed=[*symbols[5:16], "OCT4"]))
+    table = np.asarray(artifact.embeddings, np.float64)
+    centred = table - table.mean(0)
+    np.testing.assert_allclose(found.genes[:29], centred[100:129], atol=1e-3)
+    assert not found.genes[29].any()
+    np.testing.assert_allclose(found.perturbed[:11], centred[5:16], atol=1e-3)
+    np.testing.assert_allclose(found.perturbed[11], centred[symbols.index("POU5F1")], atol=1e-3)
+    files = {name: entry for name, entry in artifact.manifest.files.items() if name != "embeddings.npy"}
+    without = replace(artifact, manifest=replace(artifact.manifest, files=files))
     with pytest.raises(InputError, match="has no gene embeddings"):
-        gene_vectors(open_artifact(artifact), perturbations)
+        gene_vectors(without, perturbations)
 
 
 def test_means_of_drugs_and_lines(response: DrugResponse) -> None:
@@ -204,9 +208,9 @@ def test_logistic_regression_is_that_of_scikit_learn(cells: DrugClass, random: n
 
 
 def test_every_baseline_of_a_task_is_measured(
-    perturbations: Perturbations, response: DrugResponse, cells: DrugClass, joined: Path
+    perturbations: Perturbations, response: DrugResponse, cells: DrugClass
 ) -> None:
-    artifact = open_artifact(joined)
+    artifact = load().artifact
     expected = {
         "perturbation": {"no change", "mean change", "linear", "bilinear", "nearest perturbation"},
         "drug-response": {"mean", "drug mean", "line mean", "additive", "ridge", "product ridge"},
