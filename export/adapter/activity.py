@@ -64,7 +64,7 @@ def credits_of(values: Array, top: int) -> Doubles:
 def largest_areas(sizes: NDArray[np.integer[Any]], top: int) -> Doubles:
     """The area of regulons all of whose targets come first."""
     counted = np.minimum(sizes, top - 1).astype(np.float64)
-    return counted * top - counted * (counted + 1) / 2
+    return np.asarray(counted * top - counted * (counted + 1) / 2)
 
 
 def score_activities(

@@ -199,7 +199,7 @@ def is_cell_networks(path: Path) -> bool:
     """Whether a file says that it holds cell-specific networks."""
     try:
         with h5py.File(path) as file:
-            return file.attrs.get("kind") == KIND
+            return bool(file.attrs.get("kind") == KIND)
     except OSError:
         return False
 

@@ -131,14 +131,17 @@ def read_hits(path: Path, data: Multiome, min_nes: float) -> Hits:
     of_source = {
         name: first[distinct[row]] for name, row in zip(matches.names, matches.ids.tolist(), strict=True) if row >= 0
     }
-    by_key = {key: row for row, key in enumerate(data.peaks.keys) if data.peaks.known[row]}
-    of_peak = {name: by_key[key] for name, key in zip(peaks, peak_places(peaks).keys, strict=True) if key in by_key}
+    known = data.peaks.known
+    by_key = {key: row for row, key in enumerate(data.peaks.keys) if known[row]}
+    of_peak: dict[str, int] = {
+        name: by_key[key] for name, key in zip(peaks, peak_places(peaks).keys, strict=True) if key in by_key
+    }
     rejects += [("motif hits", name, "TF is not in the data") for name in sources if name not in of_source]
     rejects += [("motif hits", name, "peak is not in the data") for name in peaks if name not in of_peak]
     if len(hits) and not (of_source and of_peak):
         what = "TFs" if not of_source else "peaks"
-        first = (peaks if of_source else sources)[:3]
-        message = f"{path}: none of its {what} is in the data, e.g. {first}; expected those of the data"
+        some = (peaks if of_source else sources)[:3]
+        message = f"{path}: none of its {what} is in the data, e.g. {some}; expected those of the data"
         raise InputError(message)
     rows = [(of_source.get(tf, -1), of_peak.get(peak, -1)) for peak, tf, _ in hits.iter_rows()]
     found = np.unique(np.array(rows, np.int64).reshape(-1, 2), axis=0)

@@ -43,7 +43,8 @@ class Places:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        return np.isfinite(self.at) & (np.array(self.chromosome, dtype=object) != "")
+        """Which places are, bool."""
+        return np.asarray(np.isfinite(self.at) & np.array([bool(name) for name in self.chromosome], bool))
 
 
 def peak_places(names: Sequence[str], columns: Mapping[str, Sequence[str]] | None = None) -> Places:

@@ -45,7 +45,7 @@ def make(random: np.random.Generator) -> Made:
     genes = [f"GENE{row}" for row in range(GENES)]
     tss = 1_000_000 * (1 + np.arange(GENES) // 2)
     state = random.gamma(0.5, 2.0, (CELLS, GENES))
-    rna = random.poisson(1 + 4 * state).astype(np.float32)
+    rna = random.poisson(1 + 8 * state).astype(np.float32)
     peaks, rates, linked, hits, edges = [], [], {}, [], set()
     for gene in range(GENES):
         chromosome = "chr1" if gene % 2 == 0 else "chr2"
@@ -60,7 +60,7 @@ def make(random: np.random.Generator) -> Made:
                 linked[len(peaks)] = gene
                 edges |= {(source, genes[gene])} if strong and source != genes[gene] else set()
             peaks.append(name)
-            rates.append(np.full(CELLS, 0.5) if kind == "idle" else 0.1 + 0.6 * state[:, gene])
+            rates.append(np.full(CELLS, 0.5) if kind == "idle" else 0.1 + 1.5 * state[:, gene])
     atac = random.poisson(np.stack(rates, 1)).astype(np.float32)
     return Made(rna, atac, genes, peaks, tss, linked, hits, edges)
 

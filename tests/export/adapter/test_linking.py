@@ -226,3 +226,9 @@ def test_settings_out_of_range() -> None:
     for wrong in ({"window": -1.0}, {"min_correlation": 1.0}, {"min_correlation": -0.1}, {"min_nes": float("nan")}):
         with pytest.raises(InputError, match="expected base pairs from 0"):
             LinkSettings(**wrong)
+
+
+def test_hits_that_are_all_too_weak(inputs: LinkInputs, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="0 motif hits with a NES above 100"):
+        link(inputs, tmp_path / "net.csv", LinkSettings(min_nes=100))
+    assert not (tmp_path / "net.csv").exists()
