@@ -28,7 +28,7 @@ Examples:
 
 def command(
     backbone: Annotated[
-        str, typer.Argument(help="Family: mini, scgpt, scbenchmark, scfoundation, scbert or geneformer.")
+        str, typer.Argument(help="Family: mini, scgpt, scbenchmark, scfoundation, scbert, geneformer, or adapted.")
     ],
     checkpoint: Annotated[Path, typer.Argument(help="Folder with the pretrained weights.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],

@@ -14,7 +14,21 @@ import typer
 
 from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
 
-from . import artifacts, benchmark, doctor, export, genes, info, link, network, pretrain, report, score, train
+from . import (
+    adapt,
+    artifacts,
+    benchmark,
+    doctor,
+    export,
+    genes,
+    info,
+    link,
+    network,
+    pretrain,
+    report,
+    score,
+    train,
+)
 
 app = typer.Typer(
     name="ugrn",
@@ -24,10 +38,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,  # no boxes in pipes and logs
 )
-for command in (score, network, link, report, genes, info, doctor, export, train, pretrain, benchmark):
+for command in (score, network, link, report, genes, info, doctor, export, train, pretrain, adapt, benchmark):
     app.command(command.NAME, help=command.HELP)(command.command)
 app.add_typer(artifacts.app, name=artifacts.NAME)
-RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, benchmark.NAME)
+RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, adapt.NAME, benchmark.NAME)
 
 
 def _version(asked: bool) -> None:

@@ -27,6 +27,7 @@ from .graph import OPSET, Probe, check_parity, export_onnx, export_torchscript
 
 FEWEST_GENES = 8
 HUB_CARD = "README.md"
+ARTIFACT = "an artifact folder"
 
 
 @dataclass(frozen=True)
@@ -134,22 +135,29 @@ def add_translator(
         return _seal(part, replace(opened.manifest, metrics=dict(metrics)))
 
 
+def is_artifact(folder: Path) -> bool:
+    """Whether a folder holds an artifact."""
+    return (folder / MANIFEST).is_file()
+
+
 @contextmanager
-def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
+def new_folder(
+    folder: Path, overwrite: bool, ours: Callable[[Path], bool] = is_artifact, kind: str = ARTIFACT
+) -> Iterator[Path]:
     """A temporary folder that takes the place of `folder` when the block ends well, and vanishes when not.
 
     Raises:
         InputError: see `check_folder`.
     """
     folder = folder.resolve()
-    check_folder(folder, overwrite)
+    check_folder(folder, overwrite, ours, kind)
     part, old = _beside(folder, "tmp"), _beside(folder, "old")
     if part.exists():  # of a run that was killed
         shutil.rmtree(part)
     part.mkdir()
     try:
         yield part
-        for path in part.iterdir():
+        for path in (each for each in part.rglob("*") if each.is_file()):
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
         if folder.exists():
@@ -162,11 +170,16 @@ def new_folder(folder: Path, overwrite: bool) -> Iterator[Path]:
             shutil.rmtree(part)
 
 
-def check_folder(folder: Path, overwrite: bool) -> None:
+def check_folder(
+    folder: Path, overwrite: bool, ours: Callable[[Path], bool] = is_artifact, kind: str = ARTIFACT
+) -> None:
     """Refuse a folder that cannot be written; bring back one that a killed run left half replaced.
 
+    Args:
+        ours: whether a folder may be replaced where `overwrite` is set, which `kind` says in words.
+
     Raises:
-        InputError: it exists and may not be replaced, is no artifact, or its parent does not exist.
+        InputError: it exists and may not be replaced, is none of `ours`, or its parent does not exist.
     """
     folder = folder.resolve()
     if not folder.parent.is_dir():
@@ -180,8 +193,8 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not overwrite:
         message = f"{folder}: exists already; choose another folder with -o, or pass --overwrite"
         raise InputError(message)
-    if folder.exists() and (not folder.is_dir() or not (folder / MANIFEST).is_file() and any(folder.iterdir())):
-        message = f"{folder}: is not an artifact folder and will not be replaced; choose another with -o"
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir()) and not ours(folder)):
+        message = f"{folder}: is not {kind} and will not be replaced; choose another with -o"
         raise InputError(message)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ugrn.runtime.artifact import Manifest
@@ -21,6 +21,16 @@ HUB_LICENCES = {  # SPDX expressions that model hubs know, by the hubs' own shor
     "CC-BY-NC-4.0": "cc-by-nc-4.0",
 }
 PARTS = ("vvp", "gdt", "emb", "ensemble")
+ARMS = {
+    "before": "backbone alone",
+    "after": "with the adapter",
+    "without_edges": "edges taken away",
+    "random_network": "random network, same degrees",
+}
+ADAPTER_LIMITS = (
+    "An adapter learns to predict expression in cells like these. A smaller error is no evidence that the network's "
+    "edges exist, and scores of an adapted backbone are no independent test of the network that was fed to it."
+)
 LIMITS = """\
 - A probability is relative to the training network and to its prevalence (half of the pairs were edges). For a
   list with another share of edges, give that share with `--prior`.
@@ -103,7 +113,47 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
         spectral = provenance.get("spectral_components", 0)
         also = f"; and {spectral} co-expression components of the expression above" if spectral else ""
         parts.append(f"Gene tokens are informed by: {embeddings}{also}.")
+    if adapter := provenance.get("adapter"):
+        parts.append(_adapter(adapter))
     return "\n\n".join(parts) or "No provenance recorded."
+
+
+def _adapter(facts: Mapping[str, Any]) -> str:
+    """The networks that were fed back, and what they are worth; see `ugrn.export.adapter`."""
+    settings, cells, held_out = facts["settings"], facts["cells"], facts["held_out"]
+    networks = [f"| {each['file']} | {each['edges']} | {each['sha256']} |" for each in facts["networks"]]
+    errors = [
+        f"| {ARMS[name]} | {error:.5f} | {_more(held_out['more_than_after'].get(name))} |"
+        for name, error in held_out["error"].items()
+    ]
+    return "\n".join(
+        [
+            "### Adapter",
+            "",
+            "Networks were fed back into the backbone (GRNFormer, arXiv 2503.01682). The adapter was trained for "
+            f"{settings['steps']} steps on {cells['cells'] - cells['held_out']} cells of {cells['file']} (sha256 "
+            f"{cells['sha256']}) at the readout `{facts['readout']}`, {settings['perturbation']:.0%} of the edges "
+            "replaced by co-expression links in each step; the backbone was "
+            f"{'trained along' if settings['unfreeze'] else 'frozen'}.",
+            "",
+            "| network | edges | sha256 |",
+            "|---|---|---|",
+            *networks,
+            "",
+            f"Mean squared error on {held_out['cells']} cells held out, and how much more than with the adapter "
+            "(± one standard error). The network was taken away or replaced after training.",
+            "",
+            "| | error | more |",
+            "|---|---|---|",
+            *errors,
+            "",
+            ADAPTER_LIMITS,
+        ]
+    )
+
+
+def _more(difference: Sequence[float] | None) -> str:
+    return "" if difference is None else f"{difference[0]:+.5f} ± {difference[1]:.5f}"
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:

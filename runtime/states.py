@@ -8,7 +8,7 @@ state become the context.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .artifact import Artifact
 from .errors import InputError
 from .genes import GeneNames
 from .h5ad import UNREADABLE, read_genes_of_cells, strings
+from .matches import Codes, Matches
 
 Array = NDArray[np.float32]
 MOST_GENES = 1000
@@ -48,6 +49,16 @@ class Cells:
     groups: NDArray[np.str_]
 
 
+@dataclass(frozen=True)
+class EachCell:
+    """Cells one by one: `values` ``[N, G]`` in a model's units, `genes` ``[G]``, distinct rows of its vocabulary, and
+    what became of the file's names."""
+
+    values: Array
+    genes: NDArray[np.int64]
+    matches: Matches
+
+
 def read_states(path: Path, artifact: Artifact, groupby: str | None = None, size: int = 0) -> list[CellState]:
     """The cell states a file describes.
 
@@ -69,19 +80,8 @@ def read_states(path: Path, artifact: Artifact, groupby: str | None = None, size
             raise InputError(message)
         return [_usable(_read_profile(path), artifact, path)]
     cells = _read_h5ad(path, groupby, artifact.names)
-    known = artifact.names.match(cells.genes)
-    ids = known.ids[known.places(cells.genes)]
-    distinct = np.unique(ids, return_index=True)[1]
-    columns = np.sort(distinct[ids[distinct] >= 0])
-    if len(columns) == 0:
-        message = f"{path}: nothing of it is in the artifact's vocabulary: {known.say()}: {cells.genes[:3]} …"
-        raise InputError(message)
     scale = artifact.manifest.scale
-    if scale not in CONVERSIONS:
-        message = (
-            f"{path}: the artifact does not say how cells become its units; give a profile with columns gene, value"
-        )
-        raise InputError(message)
+    columns, ids, _ = _known(cells, artifact.names, scale, path)
     profiles = CONVERSIONS[scale](cells, columns)
     genes = [artifact.names.symbols[row] for row in ids[columns]]
     most = size or (MOST_GENES_Z if scale == "z-score" else MOST_GENES)
@@ -92,6 +92,49 @@ def read_states(path: Path, artifact: Artifact, groupby: str | None = None, size
         rows = order[weight[order] > 0]
         states.append(_usable(CellState(name, [genes[row] for row in rows], profile[rows]), artifact, path))
     return states
+
+
+def read_each_cell(path: Path, names: GeneNames, scale: str, fewest: int = 2) -> EachCell:
+    """The cells of a file, each on its own, in the units of a model.
+
+    Args:
+        path: ``.h5ad``, of counts or of ln(1 + 1e4 x / sum).
+        names: the vocabulary.
+        scale: how cells become the model's units, a name in `CONVERSIONS`. z-scores are against all cells of the file.
+        fewest: cells that are needed, two at least.
+
+    Raises:
+        InputError: the file cannot be read, has fewer cells, or nothing the model can use.
+    """
+    if path.suffix != ".h5ad":
+        message = f"{path}: expected cells as .h5ad (counts, or ln(1 + 1e4 x / sum))"
+        raise InputError(message)
+    cells = _read_h5ad(path, None, names)
+    if len(cells.values) < fewest:
+        message = f"{path}: {len(cells.values)} cells found; at least {fewest} are needed"
+        raise InputError(message)
+    columns, ids, matches = _known(cells, names, scale, path)
+    each = np.arange(len(cells.values)).astype(str)
+    profiles = CONVERSIONS[scale](replace(cells, groups=each), columns)
+    values = np.stack([profiles[name] for name in each.tolist()]).astype(np.float32, copy=False)
+    return EachCell(values, ids[columns].astype(np.int64), matches)
+
+
+def _known(cells: Cells, names: GeneNames, scale: str, path: Path) -> tuple[NDArray[np.intp], Codes, Matches]:
+    """Columns of distinct genes of the vocabulary, the row of every column's gene, and what became of the names."""
+    matches = names.match(cells.genes)
+    ids = matches.ids[matches.places(cells.genes)]
+    distinct = np.unique(ids, return_index=True)[1]
+    columns = np.sort(distinct[ids[distinct] >= 0])
+    if len(columns) == 0:
+        message = f"{path}: nothing of it is in the artifact's vocabulary: {matches.say()}: {cells.genes[:3]} …"
+        raise InputError(message)
+    if scale not in CONVERSIONS:
+        message = (
+            f"{path}: the artifact does not say how cells become its units; give a profile with columns gene, value"
+        )
+        raise InputError(message)
+    return columns, ids, matches
 
 
 def in_state(artifact: Artifact, state: CellState) -> Artifact:
@@ -180,7 +223,11 @@ def _lognorm(cells: Cells) -> Array:
 
 
 def _means(values: Array, groups: NDArray[np.str_]) -> dict[str, Array]:
-    return {str(name): values[groups == name].mean(0) for name in np.unique(groups)}
+    names = np.unique(groups)
+    if len(names) == len(groups):  # every cell is a group of its own
+        order = np.argsort(groups)
+        return dict(zip(groups[order].tolist(), values[order], strict=True))
+    return {str(name): values[groups == name].mean(0) for name in names}
 
 
 def _z_scores(cells: Cells, columns: NDArray[np.intp]) -> dict[str, Array]:
@@ -217,7 +264,9 @@ def _bins(cells: Cells, columns: NDArray[np.intp]) -> dict[str, Array]:
         binned = np.zeros_like(profile)
         shown = np.flatnonzero(profile > 0)
         order = shown[np.argsort(profile[shown], kind="stable")]
-        binned[order] = np.ceil(np.arange(1, len(order) + 1) * (50.0 / max(len(order), 1)))
+        binned[order] = np.ceil(
+            np.arange(1, len(order) + 1) * 50.0 / max(len(order), 1)
+        )  # in this order: exact at the top
         found[name] = binned
     return found
 

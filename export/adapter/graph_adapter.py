@@ -146,4 +146,4 @@ class GraphAdapter(nn.Module):
             mask = torch.cat([never, hidden], dim=1).unsqueeze(1).unsqueeze(1)  # [R, 1, 1, 1 + P]
         q = split_heads(self.query(tokens), heads)  # [R, H, N, s/H]
         k, v = (split_heads(each(seen), heads) for each in (self.key, self.value))
-        return tokens + self.out(join_heads(attend_context(q, k, v, mask))) * self.beta
+        return cast(Tensor, tokens + self.out(join_heads(attend_context(q, k, v, mask))) * self.beta)

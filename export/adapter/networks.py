@@ -84,12 +84,9 @@ def nearest(likeness: Matrix, network: Network) -> Network:
         network: whose sources and whose numbers of targets count.
     """
     counts = np.bincount(network.sources, minlength=network.genes)
-    sources = np.flatnonzero(counts)
-    order = np.array(likeness[sources], np.float64)  # a copy
-    order[np.arange(len(sources)), sources] = -np.inf
-    ranked = np.argsort(-order, axis=1, kind="stable")
     pairs = [
-        (np.full(counts[source], source), row[: counts[source]]) for source, row in zip(sources, ranked, strict=True)
+        (np.full(counts[source], source), _most_alike(likeness[source], source, int(counts[source])))
+        for source in np.flatnonzero(counts).tolist()
     ]
     if not pairs:
         return network
@@ -97,12 +94,20 @@ def nearest(likeness: Matrix, network: Network) -> Network:
     return Network.of(left, right, network.genes)
 
 
+def _most_alike(row: Matrix, own: int, count: int) -> Ids:
+    """The genes a source is most like, other than itself."""
+    far = -row.astype(np.float64)
+    far[own] = np.inf
+    return np.argsort(far, kind="stable")[:count]
+
+
 def coexpression(values: Matrix) -> NDArray[np.float32]:
     """Absolute Pearson correlations ``[G, G]`` of the columns of ``[N, G]``; 0 where a gene does not vary."""
     centred = values - values.mean(0)
     norm = np.linalg.norm(centred, axis=0)
     unit = centred / np.where(norm > 0, norm, 1.0)
-    return np.abs(unit.T @ unit).astype(np.float32)
+    found = unit.T @ unit
+    return np.asarray(np.abs(found, out=found), np.float32)
 
 
 def cosine(vectors: Matrix) -> NDArray[np.float32]:

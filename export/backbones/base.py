@@ -39,6 +39,7 @@ class BackboneCard:
         notice: what the user must be told once of the licence or the data, if anything.
         range: smallest and largest value the model can be given, and `range_note` says why.
         trained: smallest and largest value its training saw; values outside are possible, but `cautions` says so.
+        predicts: what M_j is, where it is no expression in `units`.
         gradient: ``exact``, or ``surrogate`` where the forward pass is not differentiable in the value.
     """
 
@@ -55,6 +56,7 @@ class BackboneCard:
     range: tuple[float, float] = (-inf, inf)
     range_note: str = ""
     trained: tuple[float, float] = (-inf, inf)
+    predicts: str = ""
 
     def cautions(self, readout: Readout) -> list[str]:
         """What the user must know of this readout and these levels: one sentence each, often none."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from ugrn.runtime.errors import InputError, UgrnError
 
+from ..adapter.checkpoint import load_adapted
 from ..training.checkpoint import load_checkpoint, origin_of
 from . import geneformer, scbenchmark, scbert, scfoundation, scgpt
 from .base import Loaded
@@ -20,6 +21,11 @@ from .base import Loaded
 @dataclass(frozen=True)
 class MiniOptions:
     """The mini backbone leaves nothing open."""
+
+
+@dataclass(frozen=True)
+class AdaptedOptions:
+    """An adapted backbone was read with options of its base family, which its folder records."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,10 @@ def _load_mini(folder: Path, options: MiniOptions) -> Loaded:
     return Loaded(checkpoint.backbone, origin_of(checkpoint), checkpoint.context, checkpoint.embeddings)
 
 
+def _load_adapted(folder: Path, options: AdaptedOptions) -> Loaded:
+    return load_adapted(folder, load_backbone)
+
+
 FAMILIES = {
     "mini": Family(MiniOptions, _load_mini),
     "scgpt": Family(scgpt.ScGPTOptions, scgpt.load),
@@ -42,6 +52,7 @@ FAMILIES = {
     "scfoundation": Family(scfoundation.ScFoundationOptions, scfoundation.load),
     "scbert": Family(scbert.ScBERTOptions, scbert.load),
     "geneformer": Family(geneformer.GeneformerOptions, geneformer.load),
+    "adapted": Family(AdaptedOptions, _load_adapted),
 }
 
 

@@ -54,6 +54,7 @@ CARD = BackboneCard(
     gradient="surrogate",
     range=(1e-6, float("inf")),
     range_note="a gene without counts has no rank and leaves the cell",
+    predicts="how likely a gene is at a place of the ranking",
 )
 
 

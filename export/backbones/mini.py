@@ -36,6 +36,7 @@ CARD = BackboneCard(
         "token": "pretraining predicts masked values, not those of tokens that carry one",
         "attn": NO_PREDICTION,
     },
+    trained=(-4.0, 6.0),
 )
 
 

@@ -1,6 +1,6 @@
 """A pretrained mini backbone on disk: the folder ``ugrn pretrain`` writes and ``ugrn export mini`` reads.
 
-pretrained.json       size, settings, held-out scores, sources with their licences
+pretrained.json       size, settings, held-out scores, sources with their licences, readouts where not all can be had
 weights.safetensors   parameters and the finished gene table
 genes.txt             vocabulary, row = id
 aliases.tsv           other name, symbol
@@ -11,7 +11,7 @@ embeddings.npy        gene embeddings whose products a translator may read
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.formats import replace_with
 
 from ..backbones.base import Origin
-from ..backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
+from ..backbones.mini import CARD, FinishedGenes, MiniBackbone, MiniConfig
 from ..bundle import write_gene_lists
 
 FACTS = "pretrained.json"
@@ -66,6 +66,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         aliases = read_aliases(folder / "aliases.tsv")
         backbone = MiniBackbone(size, symbols, FinishedGenes(len(symbols), size.width))
         backbone.load_state_dict(load_file(folder / "weights.safetensors"))
+        if "readouts" in facts:  # of weights that were read back from a graph, which do not hold all heads
+            backbone.card = replace(CARD, readouts={name: CARD.readouts[name] for name in facts["readouts"]})
         context = read_lines(folder / "context.txt")
         embeddings = np.load(folder / EMBEDDINGS, allow_pickle=False) if (folder / EMBEDDINGS).exists() else None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:

@@ -9,12 +9,10 @@ so a resumed run ends where an uninterrupted one does.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,12 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugrn.runtime.errors import InputError
-from ugrn.runtime.formats import replace_with
-
 from ..backbones.mini import LearnedGenes, MiniBackbone, MiniConfig
 from ..streams import Context, encode
 from .corpus import Corpus
+from .resume import ResumeFile, digest, learning_rate
 from .sampling import Batch, PretrainConfig, Sampler
 
 QUERY_EVERY = 4
@@ -108,35 +104,12 @@ def _optimiser(model: MiniBackbone, config: PretrainConfig) -> torch.optim.Optim
     return torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), fused=True)
 
 
-def _rate(step: int, config: PretrainConfig) -> float:
-    warm = max(1, min(500, config.steps // 10))
-    if step < warm:
-        return config.rate * (step + 1) / warm
-    return config.rate * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, config.steps - warm)))
-
-
-def _resume(path: Path, settings: str, model: MiniBackbone, optimiser: torch.optim.Optimizer) -> int:
-    """Load the state of an unfinished run, where there is one; returns the step to go on from."""
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    if state["settings"] != settings:
-        message = (
-            f"{path}: an unfinished run with other settings or data was found; delete the file to start "
-            "anew, or run with the settings it was started with"
-        )
-        raise InputError(message)
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
-
-
 def _take_step(
     step: int, model: MiniBackbone, optimiser: torch.optim.Optimizer, sampler: Sampler, config: PretrainConfig
 ) -> float:
     """One optimiser step; returns its loss."""
     for group in optimiser.param_groups:
-        group["lr"] = _rate(step, config)
+        group["lr"] = learning_rate(step, config.steps, config.rate)
     queries = config.queries if step % QUERY_EVERY == 0 else 0
     batch = sampler.draw(step, queries)
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
@@ -179,16 +152,16 @@ def pretrain(
     torch.manual_seed(config.seed)
     model = MiniBackbone(size, symbols, LearnedGenes(torch.from_numpy(embeddings), size.width))
     optimiser = _optimiser(model, config)
-    settings = json.dumps([asdict(config), asdict(size), _digest(corpus.values, embeddings)])
-    start = _resume(resume_file, settings, model, optimiser)
+    settings = json.dumps([asdict(config), asdict(size), digest(corpus.values, embeddings)])
+    resume = ResumeFile(resume_file, settings)
+    start = resume.load(model, optimiser)
     sampler = Sampler(corpus, config, held_out=False)
     losses: list[float] = []
     for step in range(start, config.steps):
         losses.append(_take_step(step, model, optimiser, sampler, config))
         done = step + 1
         if done % every == 0 and done < config.steps:
-            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "step": done}
-            replace_with(resume_file, partial(torch.save, state | {"settings": settings}))
+            resume.save(model, optimiser, done)
             report(Progress(done, config.steps, float(np.mean(losses)), evaluate(model, corpus, config)))
             losses.clear()
         elif done % 50 == 0:
@@ -197,10 +170,3 @@ def pretrain(
     scores = evaluate(finished, corpus, config, batches=64)
     report(Progress(config.steps, config.steps, float(np.mean(losses or [math.nan])), scores))
     return finished, scores
-
-
-def _digest(*arrays: NDArray[Any]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return digest.hexdigest()

@@ -17,7 +17,21 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ugrn.cli import artifacts, benchmark, doctor, export, genes, info, link, network, pretrain, report, score, train
+from ugrn.cli import (
+    adapt,
+    artifacts,
+    benchmark,
+    doctor,
+    export,
+    genes,
+    info,
+    link,
+    network,
+    pretrain,
+    report,
+    score,
+    train,
+)
 from ugrn.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +52,7 @@ NOT_RUN = {
 SMALL = {  # what is added so that the command ends within seconds
     "ugrn pretrain": "--steps 2 --width 16 --layers 1 --heads 2 --gene-embeddings embeddings.parquet",
     "ugrn network -o net.parquet --top-k 20": "--artifact my-artifact",
+    "ugrn adapt": "--steps 2",
 }
 
 
@@ -57,7 +72,7 @@ def examples() -> Iterator[str]:
     """The commands that ``--help`` shows."""
     texts = [
         module.HELP
-        for module in (score, network, link, report, genes, info, doctor, export, train, pretrain, benchmark)
+        for module in (score, network, link, report, genes, info, doctor, export, train, pretrain, adapt, benchmark)
     ]
     verbs = (artifacts.list_artifacts, artifacts.verify, artifacts.path)
     for text in [*texts, *(verb.__doc__ or "" for verb in verbs)]:
@@ -99,7 +114,7 @@ def run(work: Path, ran: set[str], monkeypatch: pytest.MonkeyPatch) -> Callable[
             return
         words = shlex.split(command, comments=True)
         words += shlex.split(next((more for start, more in SMALL.items() if command.startswith(start)), ""))
-        if words[1] in ("export", "pretrain", "train") and "-o" in words:
+        if words[1] in ("export", "pretrain", "train", "adapt") and "-o" in words:
             shutil.rmtree(words[words.index("-o") + 1], ignore_errors=True)
         done = CliRunner().invoke(app, words[1:])
         assert done.exit_code == 0, f"{command}: {done.exception!r} {done.output}"

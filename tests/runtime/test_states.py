@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import anndata
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from ugrn.cli.main import app
 from ugrn.runtime import load
 from ugrn.runtime.artifact import Artifact, open_artifact
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.states import CellState, read_states
+from ugrn.runtime.states import CONVERSIONS, Cells, CellState, read_each_cell, read_states
 
 GENES = [f"GENE{row}" for row in range(12)]
 
@@ -150,3 +151,53 @@ def test_one_result_per_group(tmp_path: Path, artifact: Path, counts: np.ndarray
     arguments[-1] = "-"
     refused = CliRunner().invoke(app, [*arguments, "--context-values", str(cells), "--groupby", "cell_type"])
     assert "cell_type has 2 groups" in str(refused.exception)
+
+
+@pytest.mark.parametrize("scale", CONVERSIONS)
+def test_each_cell_is_a_state_of_its_own(
+    tmp_path: Path, opened: Artifact, counts: np.ndarray, scale: str, random: np.random.Generator
+) -> None:
+    """Against cells whose groups are named one by one; the columns are mixed, and two are of one gene."""
+    order = random.permutation(12)
+    names = [*(GENES[gene] for gene in order), "GENE3", "NOSUCH"]
+    values = np.concatenate([counts[:, order], counts[:, :2]], axis=1)
+    obs = pd.DataFrame({"own": [f"c{row}" for row in range(40)]}, index=[str(row) for row in range(40)])
+    anndata.AnnData(values, obs, pd.DataFrame(index=[str(n) for n in range(14)])).write_h5ad(tmp_path / "c.h5ad")
+    with h5py.File(tmp_path / "c.h5ad", "a") as file:
+        file["var"]["feature_name"] = [name.encode() for name in names]
+    found = read_each_cell(tmp_path / "c.h5ad", opened.names, scale)
+    assert found.values.shape == (40, 12)
+    assert found.values.dtype == np.float32
+    assert sorted(found.genes.tolist()) == list(range(12))
+    states = {state.name: state for state in read_states(tmp_path / "c.h5ad", with_scale(opened, scale), "own", 12)}
+    for row in range(40):
+        known = dict(zip(states[f"c{row}"].genes, states[f"c{row}"].values, strict=True))
+        for gene, value in zip(found.genes, found.values[row], strict=True):
+            assert value == known.get(f"GENE{gene}", 0.0)
+
+
+def test_z_scores_of_each_cell_against_plain_loops(tmp_path: Path, opened: Artifact, counts: np.ndarray) -> None:
+    found = read_each_cell(write_cells(tmp_path / "cells.h5ad", counts, "csr"), opened.names, "z-score")
+    logs = np.log1p(counts / counts.sum(1, keepdims=True) * 1e4).astype(np.float64)
+    varying = [gene for gene in range(12) if logs[:, gene].std() > 1e-3]
+    for row in range(40):
+        raw = {gene: (logs[row, gene] - logs[:, gene].mean()) / logs[:, gene].std() for gene in varying}
+        for gene, value in raw.items():
+            assert found.values[row, gene] == pytest.approx(value - np.mean(list(raw.values())), abs=1e-4)
+
+
+def test_cells_one_by_one_that_cannot_be_read(tmp_path: Path, opened: Artifact, counts: np.ndarray) -> None:
+    cells = write_cells(tmp_path / "cells.h5ad", counts)
+    with pytest.raises(InputError, match="40 cells found; at least 41"):
+        read_each_cell(cells, opened.names, "z-score", fewest=41)
+    with pytest.raises(InputError, match="does not say how cells become its units"):
+        read_each_cell(cells, opened.names, "")
+    with pytest.raises(InputError, match=r"expected cells as \.h5ad"):
+        read_each_cell(tmp_path / "profile.csv", opened.names, "z-score")
+
+
+def test_the_highest_bin_is_50_whatever_the_number_of_genes() -> None:
+    for count in range(1, 1500):
+        cells = Cells(np.arange(1, count + 1, dtype=np.float32)[None], False, [], np.array([""]))
+        (profile,) = CONVERSIONS["bins"](cells, np.arange(count)).values()
+        assert profile.tolist() == [-(-50 * rank // count) for rank in range(1, count + 1)]

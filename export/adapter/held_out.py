@@ -1,0 +1,129 @@
+"""What an adapter and its edges are worth on cells it was not trained on.
+
+The same draws are predicted by the backbone alone, by the adapted backbone, and by the adapted backbone whose network
+was taken away, or replaced by a random one of the same degrees, after training. If the last two do as well, the edges
+carry nothing that the adapter uses. The stricter control, an adapter that is trained with the random network from the
+start, is a run of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..backbones.base import Backbone, Readout
+from ..card import ARMS
+from .adapted import predict_adapted
+from .cells import Shown, TrainingCells
+from .graph_adapter import GraphAdapter
+from .levels import Structures, randomised, structure_table, without_edges
+from .network_files import NetworkFile
+
+EVALUATION = 1 << 40  # in the place of a step, where numbers are drawn
+Draws = list[list[Shown]]  # of every cell, as many
+MATTERS = (
+    "the adapter uses which genes the edges connect; whether another network would have served as well, only an "
+    "adapter that was trained with it can say"
+)
+DOES_NOT_MATTER = (
+    "a random network does as well, within two standard errors: it does not matter here which genes the edges connect"
+)
+
+
+def draw_held_out(cells: TrainingCells, count: int, most_shown: int, asked: int, seed: int) -> Draws:
+    """About `count` draws of held-out cells, as many of each; of few cells there are several."""
+    random = np.random.default_rng([seed, EVALUATION])
+    rows = random.permutation(np.flatnonzero(cells.held_out))[:count]
+    times = -(-count // len(rows))
+    return [[cells.show(row, most_shown, asked, random) for _ in range(times)] for row in rows]
+
+
+@torch.no_grad()
+def errors(predict: Callable[[Shown], Tensor], draws: Draws) -> NDArray[np.float64]:
+    """Mean squared error of every cell."""
+
+    def error(shown: Shown) -> float:
+        return float((predict(shown) - shown.wanted).square().mean())
+
+    return np.array([np.mean([error(shown) for shown in of_cell]) for of_cell in draws])
+
+
+def errors_alone(backbone: Backbone, readout: Readout, draws: Draws) -> NDArray[np.float64]:
+    """`errors` of the backbone without its adapter."""
+    baseline = backbone.card.baseline
+    return errors(lambda shown: backbone.predict(shown.virtual_cell(baseline), shown.asked, readout)[0], draws)
+
+
+def errors_adapted(
+    backbone: Backbone, adapter: GraphAdapter, files: Sequence[NetworkFile], readout: Readout, draws: Draws
+) -> NDArray[np.float64]:
+    """`errors` of the adapted backbone with some networks."""
+    table = structure_table(backbone, adapter, files)
+
+    def structures(genes: Tensor) -> Tensor:
+        return table[genes]
+
+    return errors(lambda shown: predict_shown(backbone, adapter, structures, shown, readout), draws)
+
+
+def predict_shown(
+    backbone: Backbone, adapter: GraphAdapter, structures: Structures, shown: Shown, readout: Readout
+) -> Tensor:
+    """What the adapted backbone predicts for the asked genes of one cell, ``[Q]``."""
+    cell = shown.virtual_cell(backbone.card.baseline)
+    return predict_adapted(backbone, adapter, structures, cell, shown.asked, readout)[0]
+
+
+def worth(
+    backbone: Backbone,
+    adapter: GraphAdapter,
+    files: Sequence[NetworkFile],
+    readout: Readout,
+    draws: Draws,
+    before: NDArray[np.float64],
+    seed: int,
+) -> dict[str, Any]:
+    """The held-out errors, and how much larger than the adapted backbone's the others are, with standard errors.
+
+    Args:
+        before: errors of the backbone alone, before training.
+    """
+    random = np.random.default_rng([seed, EVALUATION, 1])
+    after = errors_adapted(backbone, adapter, files, readout, draws)
+    found = {"before": before, "after": after}
+    found["without_edges"] = errors_adapted(backbone, adapter, [*map(without_edges, files)], readout, draws)
+    missing = {}
+    try:
+        others = [randomised(file, random) for file in files]
+        found["random_network"] = errors_adapted(backbone, adapter, others, readout, draws)
+    except ValueError as error:  # degrees that leave hardly another network
+        missing["random_network"] = str(error)
+    more = {name: each - after for name, each in found.items() if name != "after"}
+    return {
+        "cells": len(draws),
+        "draws": sum(map(len, draws)),
+        "error": {name: float(each.mean()) for name, each in found.items()},
+        "more_than_after": {name: [float(each.mean()), _standard_error(each)] for name, each in more.items()},
+        "not_measured": missing,
+    }
+
+
+def say_worth(found: dict[str, Any]) -> list[str]:
+    """The held-out errors, for people."""
+    lines = [f"held-out error of {found['cells']} cells (mean squared, in the backbone's units):"]
+    for name, error in found["error"].items():
+        more = found["more_than_after"].get(name)
+        lines.append(f"  {ARMS[name]:<30}{error:.5f}" + (f"  {more[0]:+.5f} ± {more[1]:.5f}" if more else ""))
+    lines += [f"  {ARMS[name]:<30}not measured: {why}" for name, why in found["not_measured"].items()]
+    if random := found["more_than_after"].get("random_network"):
+        lines.append(MATTERS if random[0] > 2 * random[1] else DOES_NOT_MATTER)
+    return lines
+
+
+def _standard_error(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

@@ -1,0 +1,185 @@
+"""Training of the adapter: show a few genes of a cell and predict others, as the readout that is exported does.
+
+A step draws a few cells; each is one virtual cell that shows 1 to 32 of its genes, one of them as the source. The loss
+is the mean squared error of a few hundred other genes, in the backbone's units. In every step a share of the networks'
+edges is replaced by links of co-expression of the same cells (GRNFormer, arXiv 2503.01682, "edge perturbation", 20 %).
+The backbone is frozen, or trained along at a tenth of the rate. What is drawn depends on seed and step alone, so a
+resumed run ends where an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..backbones.base import Backbone, Readout
+from ..training.pretrain import Progress
+from ..training.resume import ResumeFile, digest, learning_rate
+from .cells import Shown, TrainingCells
+from .graph_adapter import AdapterConfig, GraphAdapter
+from .held_out import draw_held_out, errors_alone, predict_shown, worth
+from .levels import Levels
+from .network_files import NetworkFile
+
+BACKBONE_RATE = 0.1  # of the adapter's
+
+
+@dataclass(frozen=True)
+class AdaptConfig:
+    """Settings of one training run.
+
+    Attributes:
+        steps: optimiser steps.
+        cells: per step.
+        most_shown: largest number of genes that are shown of a cell.
+        asked: genes that are asked of a cell.
+        rate: peak learning rate (AdamW, linear warm-up, cosine to zero).
+        decay: weight decay of matrices.
+        perturbation: share of the edges that links of co-expression replace in every step.
+        unfreeze: train the backbone along.
+        evaluated: draws of held-out cells by which the result is judged.
+        seed: of initial weights and of all that is drawn.
+    """
+
+    steps: int = 2000
+    cells: int = 8
+    most_shown: int = 32
+    asked: int = 256
+    rate: float = 1e-3
+    decay: float = 0.01
+    perturbation: float = 0.2
+    unfreeze: bool = False
+    evaluated: int = 256
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is trained: a backbone, how it is read, its networks, and cells."""
+
+    backbone: Backbone
+    readout: Readout
+    networks: Sequence[NetworkFile]
+    cells: TrainingCells
+
+
+def adapter_for(backbone: Backbone, networks: int) -> GraphAdapter:
+    """A new adapter of the backbone's widths."""
+    width = cast(nn.Linear, backbone.last_layer.shrink).out_features
+    inputs = backbone.gene_tokens(torch.zeros(1, dtype=torch.int64)).shape[-1]
+    return GraphAdapter(AdapterConfig(width, inputs, networks=networks))
+
+
+def adapt(
+    subject: Subject,
+    config: AdaptConfig,
+    resume_file: Path,
+    report: Callable[[Progress], None],
+    every: int = 100,
+) -> tuple[GraphAdapter, dict[str, Any]]:
+    """Train an adapter, and the backbone along where that is asked for.
+
+    Args:
+        subject: its backbone is changed in place where it is trained.
+        config: of the run.
+        resume_file: training state, written every `every` steps and read where it exists.
+        report: called every ten steps.
+        every: steps between saved states.
+
+    Returns:
+        The adapter, and what it is worth on held-out cells (`held_out.worth`).
+
+    Raises:
+        InputError: `resume_file` is of a run with other settings.
+    """
+    backbone, cells = subject.backbone, subject.cells
+    torch.manual_seed(config.seed)
+    adapter = adapter_for(backbone, len(subject.networks))
+    optimiser = _optimiser(adapter, backbone, config)
+    resume = ResumeFile(resume_file, _settings(subject, adapter, config))
+    draws = draw_held_out(cells, config.evaluated, config.most_shown, config.asked, config.seed)
+    before = errors_alone(backbone, subject.readout, draws)
+    levels = Levels.of(subject.networks)
+    if config.perturbation:
+        levels = levels.with_links(cells.values[~cells.held_out], cells.genes)
+    trained = nn.ModuleDict({"adapter": adapter})
+    if config.unfreeze:
+        trained["backbone"] = cast(nn.Module, backbone)
+    losses: list[float] = []
+    for step in range(resume.load(trained, optimiser), config.steps):
+        losses.append(_take_step(step, subject, adapter, levels, optimiser, config))
+        done = step + 1
+        if done % every == 0 and done < config.steps:
+            resume.save(trained, optimiser, done)
+        if done % 10 == 0 or done == config.steps:
+            report(Progress(done, config.steps, float(np.mean(losses)), None))
+            losses.clear()
+    found = worth(backbone, adapter, subject.networks, subject.readout, draws, before, config.seed)
+    return adapter.eval(), found
+
+
+def _take_step(
+    step: int,
+    subject: Subject,
+    adapter: GraphAdapter,
+    levels: Levels,
+    optimiser: torch.optim.Optimizer,
+    config: AdaptConfig,
+) -> float:
+    """One optimiser step; returns its loss."""
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate(step, config.steps, config.rate * group["factor"])
+    batch = draw_batch(step, subject.cells, config)
+    random = np.random.default_rng([config.seed, step, 1])
+    edges = [level.perturbed(config.perturbation, random) for level in levels.each]
+    structures = levels.structures(subject.backbone, adapter, edges, [shown.genes for shown in batch])
+
+    def loss(shown: Shown) -> Tensor:
+        found = predict_shown(subject.backbone, adapter, structures, shown, subject.readout)
+        return (found - shown.wanted).square().mean()
+
+    whole = torch.stack([loss(shown) for shown in batch]).mean()
+    optimiser.zero_grad(set_to_none=True)
+    whole.backward()
+    torch.nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], 1.0)
+    optimiser.step()
+    return float(whole.detach())
+
+
+def draw_batch(step: int, cells: TrainingCells, config: AdaptConfig) -> list[Shown]:
+    """The cells of a step, of those that are not held out."""
+    random = np.random.default_rng([config.seed, step])
+    rows = random.choice(np.flatnonzero(~cells.held_out), config.cells)
+    return [cells.show(row, config.most_shown, config.asked, random) for row in rows]
+
+
+def _optimiser(adapter: GraphAdapter, backbone: Backbone, config: AdaptConfig) -> torch.optim.Optimizer:
+    frozen = cast(nn.Module, backbone).requires_grad_(config.unfreeze)
+    parts = [(adapter.parameters(), 1.0), *([(frozen.parameters(), BACKBONE_RATE)] if config.unfreeze else [])]
+    groups: list[dict[str, Any]] = []
+    for parameters, factor in parts:
+        every = list(parameters)
+        for decay, chosen in (
+            (config.decay, [p for p in every if p.dim() > 1]),
+            (0.0, [p for p in every if p.dim() <= 1]),
+        ):
+            groups.append({"params": chosen, "weight_decay": decay, "factor": factor})
+    return torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), fused=True)
+
+
+def _settings(subject: Subject, adapter: GraphAdapter, config: AdaptConfig) -> str:
+    """All that decides a run."""
+    state = cast(nn.Module, subject.backbone).state_dict()
+    networks = [
+        digest(each.network.keys(), *([] if each.weights is None else [each.weights])) for each in subject.networks
+    ]
+    cells = digest(subject.cells.values, subject.cells.genes, subject.cells.held_out)
+    backbone = digest(*(tensor.numpy() for _, tensor in sorted(state.items())))
+    return json.dumps([asdict(config), asdict(adapter.config), subject.readout, networks, cells, backbone])

@@ -1,0 +1,110 @@
+"""Networks and their controls against plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ugrn.export.adapter.networks import Network, coexpression, cosine, nearest, perturbed, rewired
+
+
+def drawn(random: np.random.Generator, genes: int = 40, edges: int = 300) -> Network:
+    return Network.of(random.integers(0, genes, edges), random.integers(0, genes, edges), genes)
+
+
+def pairs(network: Network) -> set[tuple[int, int]]:
+    return set(zip(network.sources.tolist(), network.targets.tolist(), strict=True))
+
+
+def degrees(network: Network) -> tuple[list[int], list[int]]:
+    sides = (network.sources, network.targets)
+    return tuple(np.bincount(side, minlength=network.genes).tolist() for side in sides)  # type: ignore[return-value]
+
+
+def test_a_network_has_distinct_edges_without_loops_by_source_and_target(random: np.random.Generator) -> None:
+    sources, targets = random.integers(0, 9, (2, 200))
+    network = Network.of(sources, targets, 9)
+    listed = list(zip(network.sources.tolist(), network.targets.tolist(), strict=True))
+    assert listed == sorted({(int(a), int(b)) for a, b in zip(sources, targets, strict=True) if a != b})
+    assert network.keys().tolist() == [9 * a + b for a, b in listed]
+    places = np.array([7, 2, 5])
+    inside = {(list(places).index(a), list(places).index(b)) for a, b in listed if a in places and b in places}
+    assert pairs(network.among(places)) == inside
+
+
+def test_rewired_keeps_every_degree_and_makes_a_simple_graph(random: np.random.Generator) -> None:
+    for genes, edges in ((40, 300), (12, 60), (200, 400)):
+        network = drawn(random, genes, edges)
+        other = rewired(network, random)
+        assert degrees(other) == degrees(network)
+        assert len(pairs(other)) == len(other) == len(network)
+        assert all(a != b for a, b in pairs(other))
+    assert pairs(other) != pairs(network)
+    assert len(pairs(other) & pairs(network)) < 0.3 * len(network)
+
+
+def test_degrees_that_leave_no_other_graph(random: np.random.Generator) -> None:
+    star = Network.of(np.array([0, 0, 1]), np.array([1, 2, 2]), 3)
+    for _ in range(20):  # there is one simple graph of these degrees
+        assert pairs(rewired(star, random)) == pairs(star)
+    with pytest.raises(ValueError, match="no random network"):
+        rewired(Network(np.array([0, 0]), np.array([1, 1]), 2), random)
+
+
+def test_nearest_against_a_plain_loop(random: np.random.Generator) -> None:
+    network = drawn(random, 20, 60)
+    likeness = random.normal(size=(20, 20))
+    expected = set()
+    for source in range(20):
+        count = sum(a == source for a, _ in pairs(network))
+        others = sorted((gene for gene in range(20) if gene != source), key=lambda gene: -likeness[source, gene])  # noqa: B023
+        expected |= {(source, gene) for gene in others[:count]}
+    assert pairs(nearest(likeness, network)) == expected
+    none = Network.of([], [], 20)
+    assert len(nearest(likeness, none)) == 0
+    full = Network.of(np.zeros(19, int), np.arange(1, 20), 20)  # a source with every other gene
+    assert pairs(nearest(likeness, full)) == pairs(full)
+
+
+def test_coexpression_and_cosine_against_plain_loops(random: np.random.Generator) -> None:
+    values = random.normal(size=(30, 6))
+    values[:, 3] = 2.0
+    found = coexpression(values)
+    for a in range(6):
+        for b in range(6):
+            expected = 0.0 if 3 in (a, b) else abs(np.corrcoef(values[:, a], values[:, b])[0, 1])
+            assert found[a, b] == pytest.approx(expected, abs=1e-6)
+    single = coexpression(values.astype(np.float32))
+    np.testing.assert_allclose(single, found, atol=1e-5)
+    vectors = random.normal(size=(5, 4))
+    vectors[2] = 0.0
+    near = cosine(vectors)
+    for a in range(5):
+        for b in range(5):
+            lengths = np.sqrt((vectors[a] ** 2).sum() * (vectors[b] ** 2).sum())
+            assert near[a, b] == pytest.approx(vectors[a] @ vectors[b] / lengths if lengths else 0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_perturbed_replaces_a_share_of_the_edges_by_links(random: np.random.Generator, share: float) -> None:
+    network, links = drawn(random), drawn(random)
+    found = pairs(perturbed(network, links, share, random))
+    assert found <= pairs(network) | pairs(links)
+    replaced = round(share * len(network))
+    assert len(found & pairs(network)) >= len(network) - replaced
+    assert len(found - pairs(network)) <= replaced
+    if share == 0:
+        assert found == pairs(network)
+    elif share == 1:
+        assert found <= pairs(links) if len(links) >= len(network) else pairs(links) <= found
+    else:
+        assert len(found - pairs(network)) >= 0.5 * replaced  # links that are edges already replace nothing
+
+
+def test_perturbed_takes_no_more_links_than_there_are(random: np.random.Generator) -> None:
+    network = drawn(random)
+    few = Network.of([1, 2], [2, 3], network.genes)
+    found = pairs(perturbed(network, few, 1.0, random))
+    assert pairs(few) <= found
+    assert len(found & pairs(network)) >= len(network) - 2
+    assert pairs(perturbed(network, Network.of([], [], network.genes), 0.5, random)) == pairs(network)
