@@ -29,8 +29,7 @@ from ..backbones.base import Backbone, Loaded, Origin, Readout
 from .adapted import AdaptedBackbone
 from .graph_adapter import AdapterConfig, GraphAdapter
 from .levels import structure_table
-from .network_files import NetworkFile
-from .networks import Network
+from .networks import Network, WeightedNetwork
 
 FAMILY = "adapted"
 FORMAT = 1
@@ -65,7 +64,7 @@ class Adapted:
     base: Base
     readout: Readout
     adapter: GraphAdapter
-    networks: Sequence[NetworkFile]
+    networks: Sequence[WeightedNetwork]
     trained_along: bool
     facts: Mapping[str, Any]
 
@@ -202,7 +201,7 @@ def _filled(backbone: Backbone, adapter: GraphAdapter, state: Mapping[str, Tenso
     return backbone
 
 
-def _edge_table(networks: Sequence[NetworkFile], symbols: Sequence[str]) -> pl.DataFrame:
+def _edge_table(networks: Sequence[WeightedNetwork], symbols: Sequence[str]) -> pl.DataFrame:
     names = pl.Series(symbols, dtype=pl.String)
     return pl.concat(
         pl.DataFrame(
@@ -219,7 +218,7 @@ def _edge_table(networks: Sequence[NetworkFile], symbols: Sequence[str]) -> pl.D
     )
 
 
-def _networks(edges: pl.DataFrame, symbols: Sequence[str], levels: int) -> list[NetworkFile]:
+def _networks(edges: pl.DataFrame, symbols: Sequence[str], levels: int) -> list[WeightedNetwork]:
     """The networks of a table that `_edge_table` made."""
     rows = {symbol: row for row, symbol in enumerate(symbols)}
     found = []
@@ -233,5 +232,5 @@ def _networks(edges: pl.DataFrame, symbols: Sequence[str], levels: int) -> list[
             message = f"{EDGES}: edges of network {level} are repeated, lead to themselves or were put in another order"
             raise ValueError(message)
         weights = None if part["weight"].null_count() else part["weight"].cast(pl.Float32).to_numpy()
-        found.append(NetworkFile(network, {}, "", weights))
+        found.append(WeightedNetwork(network, weights))
     return found

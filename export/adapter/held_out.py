@@ -22,7 +22,7 @@ from .adapted import predict_adapted
 from .cells import Shown, TrainingCells
 from .graph_adapter import GraphAdapter
 from .levels import Structures, randomised, structure_table, without_edges
-from .network_files import NetworkFile
+from .networks import WeightedNetwork
 
 EVALUATION = 1 << 40  # in the place of a step, where numbers are drawn
 Draws = list[list[Shown]]  # of every cell, as many
@@ -60,7 +60,7 @@ def errors_alone(backbone: Backbone, readout: Readout, draws: Draws) -> NDArray[
 
 
 def errors_adapted(
-    backbone: Backbone, adapter: GraphAdapter, files: Sequence[NetworkFile], readout: Readout, draws: Draws
+    backbone: Backbone, adapter: GraphAdapter, files: Sequence[WeightedNetwork], readout: Readout, draws: Draws
 ) -> NDArray[np.float64]:
     """`errors` of the adapted backbone with some networks."""
     table = structure_table(backbone, adapter, files)
@@ -82,7 +82,7 @@ def predict_shown(
 def worth(
     backbone: Backbone,
     adapter: GraphAdapter,
-    files: Sequence[NetworkFile],
+    files: Sequence[WeightedNetwork],
     readout: Readout,
     draws: Draws,
     before: NDArray[np.float64],

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ..backbones.base import Backbone
 from .graph_adapter import Edges, GraphAdapter
-from .network_files import NetworkFile
-from .networks import Ids, Network, coexpression, nearest, perturbed, rewired
+from .networks import Ids, Network, WeightedNetwork, coexpression, nearest, perturbed, rewired
 
 Weights = NDArray[np.float32] | None
 Structures = Callable[[Tensor], Tensor]  # gene ids [N] to structures [N, s]
@@ -56,7 +55,7 @@ class Levels:
     each: tuple[Level, ...]
 
     @classmethod
-    def of(cls, files: Sequence[NetworkFile]) -> Levels:
+    def of(cls, files: Sequence[WeightedNetwork]) -> Levels:
         """Number the genes of some networks."""
         genes = np.unique(np.concatenate([part for f in files for part in (f.network.sources, f.network.targets)]))
         return cls(genes, tuple(Level(f.network.among(genes), f.weights) for f in files))
@@ -93,19 +92,19 @@ class Levels:
 
 
 @torch.no_grad()
-def structure_table(backbone: Backbone, adapter: GraphAdapter, files: Sequence[NetworkFile]) -> Tensor:
+def structure_table(backbone: Backbone, adapter: GraphAdapter, files: Sequence[WeightedNetwork]) -> Tensor:
     """Structures ``[V, s]`` of all genes."""
     tokens = backbone.gene_tokens(torch.arange(len(backbone.symbols)))
     return adapter.structures(tokens, [_edges(each.network, each.weights) for each in files])
 
 
-def without_edges(file: NetworkFile) -> NetworkFile:
+def without_edges(file: WeightedNetwork) -> WeightedNetwork:
     """A network of the same genes in which none has a neighbour."""
     none = np.zeros(0, np.int64)
     return replace(file, network=Network.of(none, none, file.network.genes), weights=None)
 
 
-def randomised(file: NetworkFile, random: np.random.Generator) -> NetworkFile:
+def randomised(file: WeightedNetwork, random: np.random.Generator) -> WeightedNetwork:
     """A random network of the same degrees, the weights dealt out anew; see `rewired` for what it raises."""
     network = rewired(file.network, random)
     return replace(file, network=network, weights=None if file.weights is None else random.permutation(file.weights))

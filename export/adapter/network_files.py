@@ -27,7 +27,7 @@ from ugrn.runtime.pairs import PairList, ResolvedPairs, resolve_pairs, say_count
 from ugrn.runtime.ranks import WEIGHTS
 
 from .cell_networks import UNREADABLE, CellNetworks, is_cell_networks
-from .networks import Network
+from .networks import Network, WeightedNetwork
 
 SHARE = "share_of_cells"
 STRENGTHS = (SHARE, "probability", *WEIGHTS)
@@ -40,20 +40,16 @@ AFTER_TF = re.compile(r"[_(\s]")
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class NetworkFile:
-    """A network that was read.
+@dataclass(frozen=True, kw_only=True)
+class NetworkFile(WeightedNetwork):
+    """A network over a vocabulary that was read.
 
     Attributes:
-        network: over the vocabulary, edges by key order.
-        weights: float32 ``[E]`` in the same order; None where the edges have none.
         facts: file, sha256, edges, genes, rows read, rows left out by reason, and of eRegulons the edges by sign.
         note: the same in a sentence.
         matches: what became of the genes' names.
     """
 
-    network: Network
-    weights: Array | None
     facts: dict[str, Any]
     note: str
     matches: Matches
@@ -101,7 +97,10 @@ def read_network(path: Path, names: GeneNames, weights: Sequence[str] = (SHARE,)
         "left_out": left_out,
         **_signs(pairs, rows),
     }
-    return NetworkFile(network, _weights(pairs, rows, weights), facts, _say(facts, resolved), resolved.matches)
+    found = _weights(pairs, rows, weights)
+    return NetworkFile(
+        network=network, weights=found, facts=facts, note=_say(facts, resolved), matches=resolved.matches
+    )
 
 
 def _read(path: Path) -> tuple[PairList, int]:

@@ -53,6 +53,19 @@ class Network:
         return Network.of(left[kept], right[kept], len(places))
 
 
+@dataclass(frozen=True)
+class WeightedNetwork:
+    """A network, and what its edges count.
+
+    Attributes:
+        network: edges by key order.
+        weights: float32 ``[E]`` in the same order; None where all count the same.
+    """
+
+    network: Network
+    weights: NDArray[np.float32] | None = None
+
+
 def rewired(network: Network, random: np.random.Generator, rounds: int = 100) -> Network:
     """A random network in which every gene has as many targets and as many regulators.
 

@@ -26,7 +26,7 @@ from .cells import Shown, TrainingCells
 from .graph_adapter import AdapterConfig, GraphAdapter
 from .held_out import draw_held_out, errors_alone, predict_shown, worth
 from .levels import Levels
-from .network_files import NetworkFile
+from .networks import WeightedNetwork
 
 BACKBONE_RATE = 0.1  # of the adapter's
 
@@ -66,7 +66,7 @@ class Subject:
 
     backbone: Backbone
     readout: Readout
-    networks: Sequence[NetworkFile]
+    networks: Sequence[WeightedNetwork]
     cells: TrainingCells
 
 

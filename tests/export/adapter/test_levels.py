@@ -13,8 +13,8 @@ import torch
 from ugrn.export.adapter.cells import TrainingCells, read_training_cells
 from ugrn.export.adapter.graph_adapter import Edges
 from ugrn.export.adapter.levels import Levels, randomised, structure_table, without_edges
-from ugrn.export.adapter.network_files import NetworkFile, read_network
-from ugrn.export.adapter.networks import Network, coexpression
+from ugrn.export.adapter.network_files import read_network
+from ugrn.export.adapter.networks import Network, WeightedNetwork, coexpression
 from ugrn.export.adapter.train import AdaptConfig, adapter_for, draw_batch
 from ugrn.export.backbones.base import BackboneCard
 from ugrn.export.backbones.mini import CARD, MiniBackbone
@@ -26,10 +26,10 @@ LOGNORM = replace(CARD, scale="ln-cp10k", trained=(-np.inf, np.inf))
 Written = Callable[..., Path]
 
 
-def network_file(random: np.random.Generator, weighted: bool, edges: int = 80) -> NetworkFile:
+def network_file(random: np.random.Generator, weighted: bool, edges: int = 80) -> WeightedNetwork:
     network = Network.of(random.integers(0, 20, edges) * 3, random.integers(0, 20, edges) * 3, 60)
     weights = random.uniform(0.1, 1, len(network)).astype(np.float32) if weighted else None
-    return NetworkFile(network=network, facts={}, note="", weights=weights)
+    return WeightedNetwork(network, weights)
 
 
 def as_set(edges: Edges, genes: np.ndarray) -> set[tuple[int, int]]:
