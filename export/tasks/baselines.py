@@ -39,8 +39,9 @@ def baseline_results(data: TaskData, seeds: Iterable[int], artifact: Artifact | 
         seeds: of the splits.
         artifact: whose gene embeddings the linear baselines of perturbations read.
     """
-    wanted = isinstance(data, Perturbations) and artifact is not None
-    vectors = gene_vectors(artifact, data) if wanted else None
+    vectors = None
+    if artifact is not None and isinstance(data, Perturbations):
+        vectors = gene_vectors(artifact, data)
     parts = [
         results_of(data, split, arm, "baseline", seed, predicted)
         for seed in seeds

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from ..benchmark.metrics import rank
 from .data import DrugClass, Rows, Split
-from .metrics import Floats, rank
+from .metrics import Floats
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # scikit-learn's C: the larger, the weaker the penalty
 STEPS = 1000
