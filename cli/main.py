@@ -19,6 +19,7 @@ from . import (
     artifacts,
     benchmark,
     doctor,
+    evaluate_adapter,
     export,
     genes,
     info,
@@ -38,10 +39,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,  # no boxes in pipes and logs
 )
-for command in (score, network, link, report, genes, info, doctor, export, train, pretrain, adapt, benchmark):
+for command in (
+    score,
+    network,
+    link,
+    report,
+    genes,
+    info,
+    doctor,
+    export,
+    train,
+    pretrain,
+    adapt,
+    benchmark,
+    evaluate_adapter,
+):
     app.command(command.NAME, help=command.HELP)(command.command)
 app.add_typer(artifacts.app, name=artifacts.NAME)
-RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, adapt.NAME, benchmark.NAME)
+RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, adapt.NAME, benchmark.NAME, evaluate_adapter.NAME)
 
 
 def _version(asked: bool) -> None:

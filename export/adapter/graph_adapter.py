@@ -93,6 +93,8 @@ def neighbour_mean(x: Tensor, read: Tensor, write: Tensor, weights: Tensor | Non
     Returns:
         ``[..., G, s]``.
     """
+    if weights is not None and weights.dim() == 2:
+        return _mean_by_row(x, read, write, weights)
     messages = x.index_select(-2, read)  # [..., E, s]
     weight = torch.ones_like(messages[..., :1]) if weights is None else weights.unsqueeze(-1)
     messages = messages * weight
@@ -101,6 +103,16 @@ def neighbour_mean(x: Tensor, read: Tensor, write: Tensor, weights: Tensor | Non
     total = torch.zeros(*shape, x.shape[-1], dtype=x.dtype).index_add(-2, write, messages)
     count = torch.zeros(*shape, 1, dtype=x.dtype).index_add(-2, write, weight)
     return total / torch.where(count > 0, count, 1.0)
+
+
+def _mean_by_row(x: Tensor, read: Tensor, write: Tensor, weights: Tensor) -> Tensor:
+    """`neighbour_mean` where every row weighs the edges in its own way: one product with a matrix ``[R, G, G]`` is many
+    times faster than a message for every edge and row, and for the genes of a cell it is small."""
+    genes = x.shape[-2]
+    matrix = torch.zeros(genes * genes, weights.shape[0], dtype=x.dtype)
+    matrix = matrix.index_add(0, write * genes + read, weights.t()).t().reshape(-1, genes, genes)
+    count = matrix.sum(-1, keepdim=True)
+    return torch.matmul(matrix, x) / torch.where(count > 0, count, 1.0)
 
 
 class GraphAdapter(nn.Module):

@@ -204,20 +204,34 @@ def claim(folder: Path, plan: Plan) -> None:
     Raises:
         InputError: it holds another run, or something else.
     """
-    state = folder / "run.json"
-    wanted = json.dumps(asdict(plan), indent=1) + "\n"
     begun = any(folder.glob("scores/*/*.npz"))
-    if begun and (not state.exists() or state.read_text(encoding="utf-8") != wanted):
-        message = f"{folder}: holds a run with other settings; choose another folder with -o, or delete this one"
-        raise InputError(message)
-    if not state.exists() and any(folder.glob("*")):
-        message = f"{folder}: is not empty and holds no benchmark run; choose another folder with -o"
-        raise InputError(message)
+    claim_folder(folder, asdict(plan), begun, "benchmark")
     if not begun:
         for stale in folder.glob("parts/*.json"):
             stale.unlink()
     for part in ("scores", "parts"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
+        (folder / part).mkdir(exist_ok=True)
+
+
+def claim_folder(folder: Path, settings: Mapping[str, Any], begun: bool, what: str) -> None:
+    """Make a folder that of a run with some settings, which are written to ``run.json``.
+
+    Args:
+        begun: whether the folder holds results of a run.
+        what: kind of run, for messages.
+
+    Raises:
+        InputError: it holds another run, or something else.
+    """
+    state = folder / "run.json"
+    wanted = json.dumps(settings, indent=1) + "\n"
+    if begun and (not state.exists() or state.read_text(encoding="utf-8") != wanted):
+        message = f"{folder}: holds a run with other settings; choose another folder with -o, or delete this one"
+        raise InputError(message)
+    if not state.exists() and any(folder.glob("*")):
+        message = f"{folder}: is not empty and holds no {what} run; choose another folder with -o"
+        raise InputError(message)
+    folder.mkdir(parents=True, exist_ok=True)
     replace_with(state, lambda part: part.write_text(wanted, encoding="utf-8"))
 
 
