@@ -30,21 +30,30 @@ from ugrn.runtime import load
 
 ARMS = ("none", "no edges")
 SEEDS = (100,)  # others than those of an evaluation
-TRIED: dict[TaskKind, dict[str, tuple[float, ...]]] = {
-    "perturbation": {"hidden": (8, 32), "rate": (3e-4, 1e-3, 3e-3), "decay": (1e-2, 1.0)},
-    "drug-response": {"hidden": (64, 128), "rate": (5e-4, 1e-3), "decay": (1e-1, 1.0)},
-    "drug-class": {"hidden": (0, 32), "rate": (5e-4, 1e-3), "decay": (1e-2, 1.0)},
+TRIED: dict[TaskKind, tuple[dict[str, tuple[float, ...]], ...]] = {  # one grid after the other, around `SETTINGS`
+    "perturbation": (
+        {"hidden": (8, 32), "rate": (3e-4, 1e-3, 3e-3), "decay": (1e-2, 1.0)},
+        {"beta_rate": (10, 30, 100, 300, 1000)},
+    ),
+    "drug-response": (
+        {"hidden": (64, 128), "rate": (5e-4, 1e-3), "decay": (1e-1, 1.0)},
+        {"beta_rate": (10, 30, 100, 300)},
+    ),
+    "drug-class": (
+        {"hidden": (0, 32), "rate": (5e-4, 1e-3), "decay": (1e-2, 1.0)},
+        {"beta_rate": (10, 30, 100, 300)},
+    ),
 }
 
 
 def candidates(task: TaskKind) -> Iterator[FitSettings]:
     """All combinations of what is tried."""
-    values = TRIED[task]
-    for found in product(*values.values()):
-        chosen = dict(zip(values, found, strict=True))
-        base = SETTINGS[task]
-        sizes = replace(base.sizes, hidden=int(chosen["hidden"]))
-        yield replace(base, sizes=sizes, rate=chosen["rate"], decay=chosen["decay"])
+    base = SETTINGS[task]
+    for grid in TRIED[task]:
+        for values in product(*grid.values()):
+            chosen = dict(zip(grid, values, strict=True))
+            sizes = replace(base.sizes, hidden=int(chosen.pop("hidden", base.sizes.hidden)))
+            yield replace(base, sizes=sizes, **chosen)
 
 
 def losses(prepared: Prepared, split: Split, seed: int, settings: FitSettings) -> list[tuple[float, float, int, float]]:
@@ -75,13 +84,17 @@ def main() -> None:
                 prepared = prepare(data, split, tools) if not jobs or asked.task == "perturbation" else jobs[0][0]
                 jobs.append((prepared, split, seed))
         print(f"\n{data.name}: {len(jobs)} splits, prepared in {time.monotonic() - started:.0f} s", flush=True)
-        print("| hidden | rate | decay | " + " | ".join(f"{arm}: before, best, epoch, s" for arm in ARMS) + " |")
-        print("|---|---|---|---|---|")
+        print(
+            "| hidden | rate | decay | beta rate | "
+            + " | ".join(f"{arm}: before, best, epoch, s" for arm in ARMS)
+            + " |"
+        )
+        print("|---|---|---|---|---|---|")
         for settings in candidates(asked.task):
             work = (delayed(losses)(*job, settings) for job in jobs)
             mean = np.mean(Parallel(n_jobs=asked.jobs)(work), axis=0)
             cells = [f"{row[0]:.4f}, {row[1]:.4f}, {row[2]:.1f}, {row[3]:.1f}" for row in mean]
-            name = f"{settings.sizes.hidden} | {settings.rate:g} | {settings.decay:g}"
+            name = f"{settings.sizes.hidden} | {settings.rate:g} | {settings.decay:g} | {settings.beta_rate:g}"
             print(f"| {name} | {' | '.join(cells)} |", flush=True)
 
 

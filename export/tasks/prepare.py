@@ -117,11 +117,11 @@ def prepare(data: TaskData, split: Split, tools: Tools) -> Prepared:
 
 
 def strongest_targets(scorer: Scorer, genes: list[str], targets: int) -> Network:
-    """Every gene's strongest targets among some genes, each of which the artifact knows by another name."""
+    """Every gene's strongest targets among some genes: distinct ones that the artifact knows."""
     edges = scorer.network(genes, genes, top_k=min(targets, len(genes) - 1))
     rows = {gene: row for row, gene in enumerate(genes)}
-    sources, targets = ([rows[name] for name in edges[end].to_list()] for end in ("source", "target"))
-    return Network.of(sources, targets, len(genes))
+    source, target = ([rows[name] for name in edges[end].to_list()] for end in ("source", "target"))
+    return Network.of(source, target, len(genes))
 
 
 def _prepare_cells(data: DrugClass | DrugResponse, tools: Tools) -> Prepared:

@@ -22,6 +22,7 @@ from ugrn.cli import (
     artifacts,
     benchmark,
     doctor,
+    evaluate_adapter,
     export,
     genes,
     info,
@@ -48,6 +49,7 @@ NOT_RUN = {
     "cmake --build": "as above",
     "build/probe": "as above",
     "ugrn benchmark": "needs real networks; tests/export/benchmark/test_run.py runs the command on a small folder",
+    "ugrn evaluate-adapter": "needs the tasks' data; tests/export/tasks/test_run_tasks.py runs the command",
 }
 SMALL = {  # what is added so that the command ends within seconds
     "ugrn pretrain": "--steps 2 --width 16 --layers 1 --heads 2 --gene-embeddings embeddings.parquet",
@@ -72,7 +74,21 @@ def examples() -> Iterator[str]:
     """The commands that ``--help`` shows."""
     texts = [
         module.HELP
-        for module in (score, network, link, report, genes, info, doctor, export, train, pretrain, adapt, benchmark)
+        for module in (
+            score,
+            network,
+            link,
+            report,
+            genes,
+            info,
+            doctor,
+            export,
+            train,
+            pretrain,
+            adapt,
+            benchmark,
+            evaluate_adapter,
+        )
     ]
     verbs = (artifacts.list_artifacts, artifacts.verify, artifacts.path)
     for text in [*texts, *(verb.__doc__ or "" for verb in verbs)]:
