@@ -60,8 +60,9 @@ def command(
     talk = Talk(quiet, json)
     with needs("benchmark", "ugrn evaluate-adapter"):
         from ugrn.export.adapter.run import open_base
+        from ugrn.export.tasks.plan import claim, make_plan, tasks_of
         from ugrn.export.tasks.prepare import Tools
-        from ugrn.export.tasks.run import claim, make_plan, read_work, run, tasks_of
+        from ugrn.export.tasks.run import read_work, run
         from ugrn.export.tasks.tokens import frozen
     from ugrn.runtime import load
 

@@ -18,17 +18,15 @@ import torch
 from sklearn.utils.parallel import Parallel, delayed
 
 from ugrn.runtime import Scorer
-from ugrn.runtime.errors import InputError
 from ugrn.runtime.formats import replace_with
 
-from ..benchmark.run import claim_folder, digest, versions
 from . import summary
 from .arms import ARMS, describe, make_arm
 from .baselines import predict_baselines
-from .data import KINDS, DrugClass, Perturbations, Rows, Split, TaskData, TaskKind
-from .files import tasks_folder
-from .fit import SETTINGS, FitSettings, fit, predict
+from .data import DrugClass, Perturbations, Rows, Split, TaskData
+from .fit import FitSettings, fit, predict
 from .gene_vectors import GeneVectors, gene_vectors
+from .plan import Plan
 from .prepare import Prepared, Tools, missing_arms, prepare, usable
 from .problems import make_problem
 from .read import read_tasks
@@ -36,36 +34,8 @@ from .results import results_of
 from .splits import splits
 
 BASELINES = "baselines"
-FOLDERS: dict[TaskKind, str] = {
-    "perturbation": "perturbation_prediction",
-    "drug-response": "drug_response",
-    "drug-class": "single_cell_drug",
-}
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run evaluates.
-
-    Attributes:
-        tasks: in the order of the report.
-        seeds: splits and trainings of everything.
-        visible, targets, measured: see `Tools`.
-        quick: the main data sets alone, in part, with fewer epochs.
-        fits: how models of every task are fitted.
-        digest: of data, backbone, artifact and versions.
-    """
-
-    tasks: tuple[TaskKind, ...]
-    seeds: int
-    visible: int
-    targets: int
-    measured: int
-    quick: bool
-    fits: Mapping[TaskKind, FitSettings]
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -84,52 +54,13 @@ class Work:
 
     def part(self, folder: Path, seed: int, split: Split, arm: str) -> Path:
         """Where an arm's results of one split are kept."""
-        name = re.sub(r"[^A-Za-z0-9]+", "-", " ".join(filter(None, (split.name, split.fold, str(seed), arm))))
-        return (
-            folder / "parts" / re.sub(r"[^A-Za-z0-9]+", "-", f"{self.data.kind} {self.data.name}") / f"{name}.parquet"
-        )
+        name = " ".join(filter(None, (split.name, split.fold, str(seed), arm)))
+        return folder / "parts" / _file_name(f"{self.data.kind} {self.data.name}") / f"{_file_name(name)}.parquet"
 
 
-def tasks_of(names: Sequence[str]) -> tuple[TaskKind, ...]:
-    """The tasks of some names, all of none, in the order of the report.
-
-    Raises:
-        InputError: a name is of no task.
-    """
-    unknown = sorted(set(names) - set(KINDS))
-    if unknown:
-        message = f"--task {unknown[0]}: no such task; expected one of {', '.join(KINDS)}"
-        raise InputError(message)
-    return tuple(kind for kind in KINDS if kind in names or not names)
-
-
-def make_plan(
-    tasks: tuple[TaskKind, ...],
-    seeds: int,
-    quick: bool,
-    tools: Tools,
-    data: Path,
-    checkpoint: Path | None = None,
-    options: Sequence[str] = (),
-) -> Plan:
-    """The plan of a run; its digest covers the contents of all that is read.
-
-    Args:
-        data: folder of the tasks.
-        checkpoint, options: of the backbone, where it is not the artifact's.
-    """
-    decides = {"artifact": tools.scorer.artifact.digest, "options": list(options), "versions": versions()}
-    folder = tasks_folder(data)
-    files = [folder / FOLDERS[task] for task in tasks] + ([] if checkpoint is None else [checkpoint])
-    sizes = tools.visible, tools.targets, tools.measured
-    return Plan(tasks, seeds, *sizes, quick, fit_settings(quick), digest(decides, files))
-
-
-def fit_settings(quick: bool) -> dict[TaskKind, FitSettings]:
-    """How models of every task are fitted; `quick` with a third of the epochs."""
-    if not quick:
-        return dict(SETTINGS)
-    return {task: replace(each, epochs=max(1, each.epochs // 3)) for task, each in SETTINGS.items()}
+def _file_name(name: str) -> str:
+    """A name with what file systems take."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name)
 
 
 def read_work(plan: Plan, folder: Path, tools: Tools) -> list[Work]:
@@ -145,15 +76,6 @@ def read_work(plan: Plan, folder: Path, tools: Tools) -> list[Work]:
             jobs = [(seed, split) for seed in range(plan.seeds) for split in splits(kept, seed)]
             found.append(Work(kept, tuple(notes), tuple(jobs)))
     return found
-
-
-def claim(folder: Path, plan: Plan) -> None:
-    """Make a folder the run's own.
-
-    Raises:
-        InputError: it holds another run, or something else.
-    """
-    claim_folder(folder, asdict(plan), any(folder.glob("parts/*/*.parquet")), "evaluation")
 
 
 def run(

@@ -15,6 +15,7 @@ from ugrn.cli.main import app
 from ugrn.export.tasks import run as run_module
 from ugrn.export.tasks.arms import ARMS
 from ugrn.export.tasks.data import DrugClass, DrugResponse, Perturbations, TaskData
+from ugrn.export.tasks.plan import FOLDERS
 from ugrn.runtime.errors import InputError
 
 GENES = [f"GENE{row}" for row in range(40)]
@@ -47,7 +48,7 @@ def made(kind: str, quick: bool = True) -> list[TaskData]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder whose contents are made in memory; its files only decide the digest."""
     data = tmp_path / "data"
-    for name in run_module.FOLDERS.values():
+    for name in FOLDERS.values():
         (data / name).mkdir(parents=True)
         (data / name / "made.txt").write_text("1")
 
@@ -66,6 +67,7 @@ def evaluate(folder: Path, artifact: Path, out: Path, *more: str) -> None:
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.slow
 def test_a_run_resumes_and_reports(folder: Path, joined: Path, tmp_path: Path) -> None:
     out = tmp_path / "results"
     evaluate(folder, joined, out)
@@ -102,11 +104,12 @@ def test_a_run_resumes_and_reports(folder: Path, joined: Path, tmp_path: Path) -
     assert pl.read_parquet(out / "results.parquet").equals(results)
     with pytest.raises(InputError, match="other settings"):
         evaluate(folder, joined, out, "--seeds", "1")
-    (folder / run_module.FOLDERS["drug-class"] / "made.txt").write_text("2")
+    (folder / FOLDERS["drug-class"] / "made.txt").write_text("2")
     with pytest.raises(InputError, match="other settings"):
         evaluate(folder, joined, out)
 
 
+@pytest.mark.slow
 def test_processes_do_not_change_the_results(folder: Path, joined: Path, tmp_path: Path) -> None:
     for name, threads in (("one", "1"), ("two", "2")):
         evaluate(folder, joined, tmp_path / name, "--task", "drug-response", "--seeds", "1", "--threads", threads)
@@ -114,7 +117,7 @@ def test_processes_do_not_change_the_results(folder: Path, joined: Path, tmp_pat
     assert one.equals(two)
 
 
-def test_what_cannot_be_run_is_named(folder: Path, joined: Path, untrained: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_run_is_named(folder: Path, joined: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--task nothing: no such task; expected one of perturbation"):
         evaluate(folder, joined, tmp_path / "out", "--task", "nothing")
     with pytest.raises(InputError, match="--family and --set are for checkpoints"):
