@@ -120,7 +120,7 @@ def strongest_targets(scorer: Scorer, genes: list[str], targets: int) -> Network
     """Every gene's strongest targets among some genes, each of which the artifact knows by another name."""
     edges = scorer.network(genes, genes, top_k=min(targets, len(genes) - 1))
     rows = {gene: row for row, gene in enumerate(genes)}
-    sources, targets = ([rows[name] for name in edges[end].to_list()] for end in ("source", "target"))
+    sources, targets = (np.array([rows[name] for name in edges[end]], np.int64) for end in ("source", "target"))
     return Network.of(sources, targets, len(genes))
 
 
