@@ -79,9 +79,17 @@ def read_states(path: Path, artifact: Artifact, groupby: str | None = None, size
             )
             raise InputError(message)
         return [_usable(_read_profile(path), artifact, path)]
-    cells = _read_h5ad(path, groupby, artifact.names)
+    return states_of(_read_h5ad(path, groupby, artifact.names), artifact, path, size)
+
+
+def states_of(cells: Cells, artifact: Artifact, where: Path | str, size: int = 0) -> list[CellState]:
+    """The state of every group of cells; `where` is what messages call them, and `size` as for `read_states`.
+
+    Raises:
+        InputError: the cells have nothing the artifact can use.
+    """
     scale = artifact.manifest.scale
-    columns, ids, _ = _known(cells, artifact.names, scale, path)
+    columns, ids, _ = _known(cells, artifact.names, scale, where)
     profiles = CONVERSIONS[scale](cells, columns)
     genes = [artifact.names.symbols[row] for row in ids[columns]]
     most = size or (MOST_GENES_Z if scale == "z-score" else MOST_GENES)
@@ -90,7 +98,7 @@ def read_states(path: Path, artifact: Artifact, groupby: str | None = None, size
         weight = np.abs(profile) if scale == "z-score" else profile
         order = np.argsort(-weight, kind="stable")[:most]
         rows = order[weight[order] > 0]
-        states.append(_usable(CellState(name, [genes[row] for row in rows], profile[rows]), artifact, path))
+        states.append(_usable(CellState(name, [genes[row] for row in rows], profile[rows]), artifact, where))
     return states
 
 
@@ -120,18 +128,18 @@ def read_each_cell(path: Path, names: GeneNames, scale: str, fewest: int = 2) ->
     return EachCell(values, ids[columns].astype(np.int64), matches)
 
 
-def _known(cells: Cells, names: GeneNames, scale: str, path: Path) -> tuple[NDArray[np.intp], Codes, Matches]:
+def _known(cells: Cells, names: GeneNames, scale: str, where: Path | str) -> tuple[NDArray[np.intp], Codes, Matches]:
     """Columns of distinct genes of the vocabulary, the row of every column's gene, and what became of the names."""
     matches = names.match(cells.genes)
     ids = matches.ids[matches.places(cells.genes)]
     distinct = np.unique(ids, return_index=True)[1]
     columns = np.sort(distinct[ids[distinct] >= 0])
     if len(columns) == 0:
-        message = f"{path}: nothing of it is in the artifact's vocabulary: {matches.say()}: {cells.genes[:3]} …"
+        message = f"{where}: nothing of it is in the artifact's vocabulary: {matches.say()}: {cells.genes[:3]} …"
         raise InputError(message)
     if scale not in CONVERSIONS:
         message = (
-            f"{path}: the artifact does not say how cells become its units; give a profile with columns gene, value"
+            f"{where}: the artifact does not say how cells become its units; give a profile with columns gene, value"
         )
         raise InputError(message)
     return columns, ids, matches
@@ -143,14 +151,14 @@ def in_state(artifact: Artifact, state: CellState) -> Artifact:
     return artifact.with_context(ids, state.values)
 
 
-def _usable(state: CellState, artifact: Artifact, path: Path) -> CellState:
+def _usable(state: CellState, artifact: Artifact, where: Path | str) -> CellState:
     ids = artifact.names.ids(state.genes)
     keep = np.unique(ids, return_index=True)[1]
     keep = np.sort(keep[ids[keep] >= 0])
     values = state.values[keep]
     if len(keep) == 0 or not np.isfinite(values).all():
         message = (
-            f"{path}{' (' + state.name + ')' if state.name else ''}: {len(keep)} of {len(state.genes)} genes can be "
+            f"{where}{' (' + state.name + ')' if state.name else ''}: {len(keep)} of {len(state.genes)} genes can be "
             f"used as a context, values finite: {bool(np.isfinite(values).all())}; expected known genes with values in "
             f"{artifact.manifest.units}"
         )
