@@ -58,7 +58,7 @@ def command(
     json: Json = False,
 ) -> None:
     talk = Talk(quiet, json)
-    with needs("benchmark", "ugrn evaluate-adapter"):
+    with needs("tasks", "ugrn evaluate-adapter"):
         from ugrn.export.adapter.run import open_base
         from ugrn.export.tasks.plan import claim, make_plan, tasks_of
         from ugrn.export.tasks.prepare import Tools

@@ -15,7 +15,7 @@ from .options import Output, need_output, result_file, say_rejects
 from .talk import Json, Quiet, Talk
 
 if TYPE_CHECKING:
-    from ugrn.export.adapter.linking import LinkSummary
+    from ugrn.export.networks.linking import LinkSummary
 
 NAME = "link"
 HELP = """Make a network of paired RNA and ATAC: a TF's motif in a peak that is near a gene and correlates with it.
@@ -49,7 +49,7 @@ def command(
     talk = Talk(quiet, json)
     output = need_output(output, json)
     with needs("export", "ugrn link"):
-        from ugrn.export.adapter.linking import LinkInputs, LinkSettings, write_links
+        from ugrn.export.networks.linking import LinkInputs, LinkSettings, write_links
     if multiome is not None and multiome.suffix.lower() != ".h5mu":
         message = f"{multiome}: expected an .h5mu file, or two .h5ad files as --rna and --atac"
         raise InputError(message)

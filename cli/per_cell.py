@@ -17,7 +17,7 @@ from .extras import needs
 from .talk import Talk
 
 if TYPE_CHECKING:
-    from ugrn.export.adapter.per_cell import CellNetworkSummary
+    from ugrn.export.networks.per_cell import CellNetworkSummary
 
 PANEL = "A network for every cell"
 
@@ -119,10 +119,10 @@ def write_cells(
 ) -> None:
     """Write the networks of cells, and say what was done."""
     with needs("export", "ugrn network --per-cell"):
-        from ugrn.export.adapter.basis import listed_basis, scored_basis
-        from ugrn.export.adapter.cell_networks import CellNetworks
-        from ugrn.export.adapter.nearest import write_from_reference
-        from ugrn.export.adapter.per_cell import CellNetworkSettings, read_many_cells, write_per_cell
+        from ugrn.export.networks.basis import listed_basis, scored_basis
+        from ugrn.export.networks.cell_networks import CellNetworks
+        from ugrn.export.networks.nearest import write_from_reference
+        from ugrn.export.networks.per_cell import CellNetworkSettings, read_many_cells, write_per_cell
     check_output(output, [*lists, per_cell, options.regulons, options.reference, options.reference_cells])
     artifact = scorer.artifact
     if options.reference is not None and options.reference_cells is not None:

@@ -272,9 +272,8 @@ def _bins(cells: Cells, columns: NDArray[np.intp]) -> dict[str, Array]:
         binned = np.zeros_like(profile)
         shown = np.flatnonzero(profile > 0)
         order = shown[np.argsort(profile[shown], kind="stable")]
-        binned[order] = np.ceil(
-            np.arange(1, len(order) + 1) * 50.0 / max(len(order), 1)
-        )  # in this order: exact at the top
+        ranks = np.arange(1, len(order) + 1)
+        binned[order] = np.ceil(ranks * 50.0 / max(len(order), 1))  # multiplied first: exact at the top
         found[name] = binned
     return found
 

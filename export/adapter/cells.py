@@ -22,7 +22,7 @@ from ugrn.runtime.genes import GeneNames
 from ugrn.runtime.states import CONVERSIONS, read_each_cell
 
 from ..backbones.base import BackboneCard, VirtualCells
-from .networks import Ids
+from ..networks.network import Ids
 
 FEWEST_CELLS = 20
 FEWEST_GENES = 8

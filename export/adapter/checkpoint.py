@@ -26,10 +26,10 @@ from ugrn.runtime.artifact import file_entry
 from ugrn.runtime.errors import InputError
 
 from ..backbones.base import Backbone, Loaded, Origin, Readout
+from ..networks.network import Network, WeightedNetwork
 from .adapted import AdaptedBackbone
 from .graph_adapter import AdapterConfig, GraphAdapter
 from .levels import structure_table
-from .networks import Network, WeightedNetwork
 
 FAMILY = "adapted"
 FORMAT = 1

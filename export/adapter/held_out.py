@@ -18,11 +18,11 @@ from torch import Tensor
 
 from ..backbones.base import Backbone, Readout
 from ..card import ARMS
+from ..networks.network import WeightedNetwork
 from .adapted import predict_adapted
 from .cells import Shown, TrainingCells
 from .graph_adapter import GraphAdapter
 from .levels import Structures, randomised, structure_table, without_edges
-from .networks import WeightedNetwork
 
 EVALUATION = 1 << 40  # in the place of a step, where numbers are drawn
 Draws = list[list[Shown]]  # of every cell, as many

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..backbones.base import Backbone
+from ..networks.network import Ids, Network, WeightedNetwork, coexpression, nearest, perturbed, rewired
 from .graph_adapter import Edges, GraphAdapter
-from .networks import Ids, Network, WeightedNetwork, coexpression, nearest, perturbed, rewired
 
 Weights = NDArray[np.float32] | None
 Structures = Callable[[Tensor], Tensor]  # gene ids [N] to structures [N, s]

@@ -18,11 +18,11 @@ from ugrn.runtime.library import find_artifact
 from ..backbones.base import BackboneCard, Loaded, Readout
 from ..backbones.families import load_backbone
 from ..bundle import check_folder, new_folder
+from ..networks.network_files import read_network
 from ..training.checkpoint import Checkpoint, origin_of, save_checkpoint
 from ..training.pretrain import Progress
 from .cells import read_training_cells
 from .checkpoint import FACTS, LICENCE, Adapted, Base, copy_checkpoint, refuse_adapted, save_adapted
-from .network_files import read_network
 from .read_back import read_back
 from .train import AdaptConfig, Subject, adapt
 

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones.base import Backbone, Readout
+from ..networks.network import WeightedNetwork
 from ..training.pretrain import Progress
 from ..training.resume import ResumeFile, digest, learning_rate
 from .cells import Shown, TrainingCells
 from .graph_adapter import AdapterConfig, GraphAdapter
 from .held_out import draw_held_out, errors_alone, predict_shown, worth
 from .levels import Levels
-from .networks import WeightedNetwork
 
 BACKBONE_RATE = 0.1  # of the adapter's
 

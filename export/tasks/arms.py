@@ -20,9 +20,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..adapter.graph_adapter import Edges
-from ..adapter.networks import Network, coexpression, nearest, rewired
+from ..networks.network import Network, coexpression, nearest, rewired
+from .differences import ARMS
 
-ARMS = ("none", "no edges", "random", "co-expression", "text", "ugrn", "cell-type", "cell-specific", "both")
 LEVELS = {"cell-type": ("by_group",), "cell-specific": ("by_cell",), "both": ("by_group", "by_cell")}
 Rows = NDArray[np.int64]
 Array = NDArray[np.float32]

@@ -16,7 +16,7 @@ from ugrn.runtime import Scorer
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.states import Cells, states_of
 
-from ..adapter.networks import Network, cosine
+from ..networks.network import Network, cosine
 from ..training.run import PAIR_RANK
 from .arms import Given, Wiring, of_states
 from .data import Array, DrugClass, DrugResponse, Perturbations, Rows, Split, TaskData

@@ -8,10 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..adapter.activity import above_chance, score_activities
-from ..adapter.cell_files import CellFile
-from ..adapter.networks import Network
-from ..adapter.per_cell import CellNetworkSettings, thresholds
+from ..networks.activity import above_chance, score_activities
+from ..networks.cell_files import CellFile
+from ..networks.network import Network
+from ..networks.per_cell import CellNetworkSettings, thresholds
 from .data import Array, Rows
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 
 import polars as pl
-
-from ugrn.runtime.formats import replace_with
 
 from ..benchmark.tables import DASH, Cell, Grid, cells_of, in_order, plain, to_markdown
 from .data import KINDS
@@ -44,12 +41,6 @@ RULE = (
     "`ugrn`; and the metric, the first of each task. Intervals are of means over seeds and units, with the variance of "
     "two-way clusters and t of min(seeds, units) - 1 degrees of freedom."
 )
-
-
-def write_report(results: pl.DataFrame, path: Path, cautions: Mapping[str, Sequence[str]] | None = None) -> None:
-    """Write the report; `path` is the old file or the whole new one. Arguments as of `report`."""
-    text = report(results, cautions)
-    replace_with(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def report(results: pl.DataFrame, cautions: Mapping[str, Sequence[str]] | None = None) -> str:

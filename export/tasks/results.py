@@ -40,32 +40,17 @@ def write_results(results: pl.DataFrame, path: Path) -> None:
     replace_with(path, lambda part: results.select(SCHEMA.names()).write_parquet(part))
 
 
-def read_results(path: Path) -> pl.DataFrame:
-    """Results from a Parquet file.
-
-    Raises:
-        InputError: it cannot be read, lacks a column, names no such task, or holds a value twice.
-    """
-    try:
-        results = pl.read_parquet(path).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        message = f"{path}: {error}; expected results with the columns {', '.join(SCHEMA)}"
-        raise InputError(message) from error
-    check_results(results, str(path))
-    return results
-
-
-def check_results(results: pl.DataFrame, name: str = "the results") -> None:
+def check_results(results: pl.DataFrame) -> None:
     """Refuse results that no table can be made of.
 
     Raises:
-        InputError: see `read_results`.
+        InputError: they are of unknown tasks, or hold a value twice.
     """
     unknown = sorted(set(results["task"]) - set(KINDS))
     if unknown:
-        message = f"{name}: tasks {', '.join(unknown)}; expected some of {', '.join(KINDS)}"
+        message = f"the results are of the tasks {', '.join(unknown)}; expected some of {', '.join(KINDS)}"
         raise InputError(message)
     twice = int(results.select(ONE).is_duplicated().sum())
     if twice:
-        message = f"{name}: {twice} of {len(results)} values are there twice; expected one to a {', '.join(ONE)}"
+        message = f"the results: {twice} of {len(results)} values are there twice; expected one to a {', '.join(ONE)}"
         raise InputError(message)

@@ -21,9 +21,10 @@ from ugrn.runtime import Scorer
 from ugrn.runtime.formats import replace_with
 
 from . import summary
-from .arms import ARMS, describe, make_arm
+from .arms import describe, make_arm
 from .baselines import predict_baselines
 from .data import DrugClass, Perturbations, Rows, Split, TaskData
+from .differences import ARMS
 from .fit import FitSettings, fit, predict
 from .gene_vectors import GeneVectors, gene_vectors
 from .plan import Plan

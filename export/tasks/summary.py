@@ -14,7 +14,7 @@ from ugrn.runtime.formats import replace_with
 
 from ..benchmark.plots import save
 from ..benchmark.tables import DASH, Grid, cells_of, in_order, plain, to_markdown
-from .arms import ARMS
+from .differences import ARMS
 from .plots import differences_figure
 from .report import report
 from .results import SCHEMA, write_results

@@ -14,7 +14,7 @@ from made_multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 from typer.testing import CliRunner
 
 from ugrn.cli.main import app
-from ugrn.export.adapter.cell_networks import CellNetworks
+from ugrn.export.networks.cell_networks import CellNetworks
 from ugrn.runtime.errors import InputError
 
 

@@ -13,11 +13,10 @@ import torch
 from ugrn.export.adapter.cells import TrainingCells, read_training_cells
 from ugrn.export.adapter.graph_adapter import Edges
 from ugrn.export.adapter.levels import Levels, randomised, structure_table, without_edges
-from ugrn.export.adapter.network_files import read_network
-from ugrn.export.adapter.networks import Network, WeightedNetwork, coexpression
 from ugrn.export.adapter.train import AdaptConfig, adapter_for, draw_batch
 from ugrn.export.backbones.base import BackboneCard
 from ugrn.export.backbones.mini import CARD, MiniBackbone
+from ugrn.export.networks.network import Network, WeightedNetwork, coexpression
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes import GeneNames
 
@@ -217,21 +216,3 @@ def test_cells_that_cannot_be_used_are_one_clear_error(write_cells: Written, tmp
         read_training_cells(tmp_path / "c.csv", NAMES, LOGNORM)
     with pytest.raises(InputError, match="not a readable"):
         read_training_cells(tmp_path / "absent.h5ad", NAMES, LOGNORM)
-
-
-def test_networks_are_read_and_what_is_left_out_is_said(tmp_path: Path) -> None:
-    path = tmp_path / "net.csv"
-    path.write_text("source,target\nGENE1,GENE2\nGENE1,GENE2\nGENE3,GENE3\nGENE4,NOPE\nGENE9,GENE1\n")
-    found = read_network(path, NAMES)
-    assert (found.network.sources.tolist(), found.network.targets.tolist()) == ([1, 9], [2, 1])
-    assert found.network.genes == 60
-    assert found.weights is None
-    assert (found.facts["file"], found.facts["edges"]) == ("net.csv", 2)
-    assert len(found.facts["sha256"]) == 64
-    assert "2 of 5 edges" in found.note
-    assert "1 target not in the vocabulary" in found.note
-    path.write_text("source,target\nA,B\n")
-    with pytest.raises(InputError, match="none of its 1 edges"):
-        read_network(path, NAMES)
-    with pytest.raises(InputError, match="no such file"):
-        read_network(tmp_path / "absent.csv", NAMES)

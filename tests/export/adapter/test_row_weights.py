@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ugrn.export.adapter.graph_adapter import neighbour_mean
-from ugrn.export.adapter.networks import Network
+from ugrn.export.networks.network import Network
 
 
 def test_weighted_means_against_plain_loops(random: np.random.Generator) -> None:

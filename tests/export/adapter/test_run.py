@@ -19,12 +19,11 @@ from test_bad_checkpoints import FAMILIES
 from ugrn.export.adapter.adapted import AdaptedBackbone
 from ugrn.export.adapter.cells import TrainingCells
 from ugrn.export.adapter.held_out import say_worth
-from ugrn.export.adapter.network_files import NetworkFile
-from ugrn.export.adapter.networks import Network, rewired
 from ugrn.export.adapter.run import adapt_to_folder, open_base
 from ugrn.export.adapter.train import AdaptConfig, Subject, adapt
 from ugrn.export.backbones.families import load_backbone
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
+from ugrn.export.networks.network import Network, WeightedNetwork, rewired
 from ugrn.export.training.checkpoint import Checkpoint, save_checkpoint
 from ugrn.export.training.pretrain import Progress
 from ugrn.runtime import bundled_artifact
@@ -115,7 +114,7 @@ def test_the_planted_network_helps_more_than_a_random_one(tmp_path: Path) -> Non
     config = AdaptConfig(steps=200, cells=8, asked=GENES, rate=1e-2, perturbation=0.0, evaluated=80)
     found = {}
     for name, network in (("planted", planted), ("random", rewired(planted, np.random.default_rng(6)))):
-        subject = Subject(wide_backbone(4), "mvc", [NetworkFile(network=network, facts={}, note="")], cells)
+        subject = Subject(wide_backbone(4), "mvc", [WeightedNetwork(network)], cells)
         found[name] = adapt(subject, config, tmp_path / "resume.pt", lambda progress: None, every=1000)[1]
     error = {name: each["error"] for name, each in found.items()}
     assert error["planted"]["before"] == error["random"]["before"]

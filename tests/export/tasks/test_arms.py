@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from ugrn.export.adapter.networks import Network, cosine
-from ugrn.export.tasks.arms import ARMS, Given, Wiring, describe, make_arm, of_states
+from ugrn.export.networks.network import Network, cosine
+from ugrn.export.tasks.arms import Given, Wiring, describe, make_arm, of_states
+from ugrn.export.tasks.differences import ARMS
 
 GENES, CELLS, TOP = 30, 50, 4
 

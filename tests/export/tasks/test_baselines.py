@@ -9,15 +9,15 @@ import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from ugrn.export.tasks.baselines import baseline_results, predict_baselines
+from ugrn.export.tasks.baselines import predict_baselines
 from ugrn.export.tasks.class_baselines import STRENGTHS, logistic
-from ugrn.export.tasks.data import DrugClass, DrugResponse, Perturbations
+from ugrn.export.tasks.data import DrugClass, DrugResponse, Perturbations, TaskData
 from ugrn.export.tasks.gene_vectors import GeneVectors, gene_vectors
 from ugrn.export.tasks.metrics import METRICS, mean_change
 from ugrn.export.tasks.penalties import RIDGE, ridge
 from ugrn.export.tasks.perturbation_baselines import bilinear, filled, linear, nearest
 from ugrn.export.tasks.response_baselines import PENALTIES, drug_kernel, kernel_ridge, kernels, line_kernel, solve
-from ugrn.export.tasks.results import SCHEMA
+from ugrn.export.tasks.results import SCHEMA, results_of
 from ugrn.export.tasks.splits import splits
 from ugrn.runtime import load
 from ugrn.runtime.errors import InputError
@@ -207,29 +207,39 @@ def test_logistic_regression_is_that_of_scikit_learn(cells: DrugClass, random: n
         assert min(np.abs(found - each).max() for each in expected) < 5e-3
 
 
+def measured(data: TaskData, seeds: int, vectors: GeneVectors | None = None) -> pl.DataFrame:
+    """The metrics of all baselines on the splits of some seeds."""
+    return pl.concat(
+        results_of(data, split, arm, "baseline", seed, predicted)
+        for seed in range(seeds)
+        for split in splits(data, seed)
+        for arm, predicted in predict_baselines(data, split, vectors).items()
+    )
+
+
 def test_every_baseline_of_a_task_is_measured(
     perturbations: Perturbations, response: DrugResponse, cells: DrugClass
 ) -> None:
-    artifact = load().artifact
+    vectors = gene_vectors(load().artifact, perturbations)
     expected = {
         "perturbation": {"no change", "mean change", "linear", "bilinear", "nearest perturbation"},
         "drug-response": {"mean", "drug mean", "line mean", "additive", "ridge", "product ridge"},
         "drug-class": {"majority", "total count", "logistic regression"},
     }
     for data in (perturbations, response, cells):
-        found = baseline_results(data, range(2), artifact)
+        found = measured(data, 2, vectors if isinstance(data, Perturbations) else None)
         assert found.schema == SCHEMA
         assert set(found["arm"]) == expected[data.kind]
         assert set(found["metric"]) == set(METRICS[data.kind])
         assert set(found["seed"]) == {0, 1}
         assert set(found["kind"]) == {"baseline"}
         assert set(found["split"]) == {split.name for split in splits(data, 0)}
-    without = baseline_results(perturbations, range(1))
+    without = measured(perturbations, 1)
     assert set(without["arm"]) == {"no change", "mean change"}
 
 
 def test_logistic_regression_finds_the_gene_that_tells(cells: DrugClass) -> None:
-    found = baseline_results(cells, range(3)).filter(metric="AUROC")
+    found = measured(cells, 3).filter(metric="AUROC")
     means = dict(found.group_by("arm").agg(pl.col("value").mean()).rows())
     assert means["majority"] == 0.5
     assert means["logistic regression"] > 0.8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ugrn.export.adapter.networks import Network, rewired
+from ugrn.export.networks.network import Network, rewired
 from ugrn.export.tasks.arms import Arm, Given, Wiring, make_arm
 from ugrn.export.tasks.data import DrugClass, DrugResponse, Perturbations, Split
 from ugrn.export.tasks.fit import FitSettings, fit, predict

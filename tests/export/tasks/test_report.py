@@ -17,8 +17,8 @@ from ugrn.export.tasks.differences import ARMS, differences, judged_arm, places
 from ugrn.export.tasks.intervals import paired_interval
 from ugrn.export.tasks.metrics import METRICS
 from ugrn.export.tasks.plots import differences_figure
-from ugrn.export.tasks.report import arms_table, differences_table, report, text_of, write_report
-from ugrn.export.tasks.results import SCHEMA, read_results, write_results
+from ugrn.export.tasks.report import arms_table, differences_table, report, text_of
+from ugrn.export.tasks.results import SCHEMA
 from ugrn.runtime.errors import InputError
 
 PLACES = (
@@ -125,28 +125,12 @@ def test_the_table_of_differences_has_a_cell_to_each(random: np.random.Generator
         assert texts == [(text_of(each.interval, signed=True), each.ahead) for each in compared]
 
 
-def test_results_are_kept_as_parquet(tmp_path: Path, random: np.random.Generator) -> None:
-    results = made({"random": 0.1, "both": 0.2}, random)
-    write_results(results, tmp_path / "results.parquet")
-    assert read_results(tmp_path / "results.parquet").equals(results)
-    write_report(results, tmp_path / "report.md")
-    assert (tmp_path / "report.md").read_text() == report(results)
-
-
-def test_results_that_no_table_can_be_made_of_are_refused(tmp_path: Path, random: np.random.Generator) -> None:
+def test_results_that_no_table_can_be_made_of_are_refused(random: np.random.Generator) -> None:
     results = made({"random": 0.1}, random)
-    path = tmp_path / "results.parquet"
-    results.drop("unit").write_parquet(path)
-    with pytest.raises(InputError, match="expected results with the columns task, data"):
-        read_results(path)
-    pl.concat([results, results[:3]]).write_parquet(path)
     with pytest.raises(InputError, match="6 of .* values are there twice"):
-        read_results(path)
-    results.with_columns(task=pl.lit("weather")).write_parquet(path)
+        report(pl.concat([results, results[:3]]))
     with pytest.raises(InputError, match="tasks weather; expected some of perturbation, drug-response, drug-class"):
-        read_results(path)
-    with pytest.raises(InputError, match="no such file|No such file"):
-        read_results(tmp_path / "absent.parquet")
+        report(results.with_columns(task=pl.lit("weather")))
     other = results.filter((pl.col("arm") != "random") | (pl.col("seed") > 0))
     with pytest.raises(InputError, match="have no counterpart"):
         report(pl.concat([other, made({"both": 0.1}, random).filter(kind="adapter")]))

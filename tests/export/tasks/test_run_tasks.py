@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from ugrn.cli.main import app
 from ugrn.export.tasks import run as run_module
-from ugrn.export.tasks.arms import ARMS
 from ugrn.export.tasks.data import DrugClass, DrugResponse, Perturbations, TaskData
+from ugrn.export.tasks.differences import ARMS
 from ugrn.export.tasks.plan import FOLDERS
 from ugrn.runtime.errors import InputError
 

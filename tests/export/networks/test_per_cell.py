@@ -12,10 +12,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from ugrn.export.adapter.basis import listed_basis, scored_basis
-from ugrn.export.adapter.cell_networks import CellNetworks
-from ugrn.export.adapter.nearest import write_from_reference
-from ugrn.export.adapter.per_cell import CellNetworkSettings, CellNetworkSummary, read_many_cells, write_per_cell
+from ugrn.export.networks.basis import listed_basis, scored_basis
+from ugrn.export.networks.cell_networks import CellNetworks
+from ugrn.export.networks.nearest import write_from_reference
+from ugrn.export.networks.per_cell import CellNetworkSettings, CellNetworkSummary, read_many_cells, write_per_cell
 from ugrn.runtime import NetworkSettings, load
 from ugrn.runtime.artifact import Artifact, open_artifact
 from ugrn.runtime.errors import InputError

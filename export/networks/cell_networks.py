@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.formats import replace_with
 
-from .networks import Ids, Network
+from .network import Ids, Network
 
 KIND, FORMAT = "ugrn cell networks", 1
 NETWORK = "network"  # the fact that is JSON

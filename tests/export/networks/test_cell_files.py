@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from ugrn.export.adapter.cell_files import first_columns, read_cells
+from ugrn.export.networks.cell_files import first_columns, read_cells
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes import GeneNames
 

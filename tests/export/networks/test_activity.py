@@ -12,8 +12,8 @@ import pytest
 import scipy.sparse as sp
 
 from ugrn.export.adapter import activity
-from ugrn.export.adapter.activity import above_chance, credits_of, score_activities, top_ranks, two_populations
-from ugrn.export.adapter.cell_files import CellFile
+from ugrn.export.networks.activity import above_chance, credits_of, score_activities, top_ranks, two_populations
+from ugrn.export.networks.cell_files import CellFile
 
 
 def cells_of(values: np.ndarray, sparse: bool = False) -> CellFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ugrn.export.adapter.networks import Network, coexpression, cosine, nearest, perturbed, rewired
+from ugrn.export.networks.network import Network, coexpression, cosine, nearest, perturbed, rewired
 
 
 def drawn(random: np.random.Generator, genes: int = 40, edges: int = 300) -> Network:

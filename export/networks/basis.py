@@ -19,8 +19,8 @@ from ugrn.runtime.network_run import network_table
 from ugrn.runtime.run import Report
 
 from .cell_networks import Array
+from .network import Network
 from .network_files import STRENGTHS, read_network
-from .networks import Network
 
 REJECTS = {"list": pl.String, "line": pl.Int64, "name": pl.String, "reason": pl.String, "did_you_mean": pl.String}
 

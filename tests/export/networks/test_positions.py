@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ugrn.export.adapter.positions import Places, gene_places, near, peak_places, read_table
+from ugrn.export.networks.positions import Places, gene_places, near, peak_places, read_table
 from ugrn.runtime.errors import InputError
 
 

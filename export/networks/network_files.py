@@ -27,7 +27,7 @@ from ugrn.runtime.pairs import PairList, ResolvedPairs, resolve_pairs, say_count
 from ugrn.runtime.ranks import WEIGHTS
 
 from .cell_networks import UNREADABLE, CellNetworks, is_cell_networks
-from .networks import Network, WeightedNetwork
+from .network import Network, WeightedNetwork
 
 SHARE = "share_of_cells"
 STRENGTHS = (SHARE, "probability", *WEIGHTS)
