@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 
 from .arms import Arm
@@ -128,7 +129,7 @@ class ClassProblem:
         return F.binary_cross_entropy_with_logits(outputs, torch.from_numpy(self.data.label[rows].astype(np.float32)))
 
     def finish(self, outputs: Array) -> Array:
-        return np.asarray(1.0 / (1.0 + np.exp(-outputs)), np.float32)
+        return np.asarray(expit(outputs), np.float32)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ ADAPT = ("adapt", "pre", "--network", "edges.csv", "--cells", "cells.h5ad", "-o"
 
 def test_adapt_export_train_and_score(work: Path) -> None:
     out, err = ugrn(*ADAPT, "--network", "edges.csv", "--edge-perturbation", "0.3", "--threads", "1")
-    assert "795 of 796 edges taken (1 target not in the vocabulary)" in err
+    assert "1 of 796 rows left out (1 target not in the vocabulary)" in err
     assert "40 cells, 4 of them held out; 60 genes that vary" in err
     assert "10 of 10 steps" in err
     assert "next: ugrn export adapted adapted" in err

@@ -109,7 +109,7 @@ def test_the_planted_network_helps_more_than_a_random_one(tmp_path: Path) -> Non
     """
     planted = Network.of(*np.array(PLANTED).T, GENES)
     cells = TrainingCells(
-        sparse_cells(80, 5), np.arange(GENES), np.arange(80) % 10 == 0, (0.1, np.inf), (-np.inf, np.inf), {}, ""
+        sparse_cells(160, 5), np.arange(GENES), np.arange(160) % 2 == 0, (0.1, np.inf), (-np.inf, np.inf), {}, ""
     )
     config = AdaptConfig(steps=200, cells=8, asked=GENES, rate=1e-2, perturbation=0.0, evaluated=80)
     found = {}

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from ugrn.export.adapter import activity
+from ugrn.export.networks import activity
 from ugrn.export.networks.activity import above_chance, credits_of, score_activities, top_ranks, two_populations
 from ugrn.export.networks.cell_files import CellFile
 

@@ -93,7 +93,7 @@ def test_cell_specific_networks_tell_cells_apart_where_they_differ(random: np.ra
     assert max(found["ugrn"], found["none"]) < 0.75
 
 
-def made_responses(random: np.random.Generator, lines: int = 30, drugs: int = 12) -> ResponseProblem:
+def made_responses(random: np.random.Generator, lines: int = 200, drugs: int = 12) -> ResponseProblem:
     """Responses that depend on both, and pairs that are missing."""
     genes = 9
     tokens = random.normal(size=(lines, 1 + genes, WIDTH)).astype(np.float16)
@@ -115,15 +115,15 @@ def made_responses(random: np.random.Generator, lines: int = 30, drugs: int = 12
         cautions=(),
     )
     held_out = random.permutation(lines)
-    parts = (held_out[:20], held_out[20:24], held_out[24:])
+    parts = np.split(held_out, (2 * lines // 3, 4 * lines // 5))
     split = Split("lines", *(np.flatnonzero(np.isin(line, part)) for part in parts))
     return ResponseProblem(data, split, CellTokens.summed_up(tokens, random.normal(size=(genes, 5)).astype(np.float32)))
 
 
 def test_responses_of_new_lines_are_learnt(random: np.random.Generator) -> None:
     problem = made_responses(random)
-    settings = FitSettings(ModelSizes(hidden=32), epochs=60, batch=8, rate=5e-3)
-    assert mean_of(problem, Arm("none", ()), settings, "r") > 0.6
+    settings = FitSettings(ModelSizes(hidden=32), epochs=30, batch=8, rate=5e-3)
+    assert mean_of(problem, Arm("none", ()), settings, "r") > 0.9
 
 
 def test_a_line_is_read_once_and_every_pair_is_in_its_place(random: np.random.Generator) -> None:
