@@ -35,6 +35,7 @@ class Background:
         annotation: depmap_id, CCLE_ID, Site_Primary of more lines than these.
         drugs: GDSC's list: drug_id, Name, Synonyms, PubCHEM.
         by_name, by_cid: SMILES by the drug's name, and by its PubChem id.
+        step: one of so many lines was taken.
     """
 
     lines: list[str]
@@ -44,6 +45,7 @@ class Background:
     drugs: pl.DataFrame
     by_name: Mapping[str, str]
     by_cid: Mapping[str, str]
+    step: int
 
 
 def read_drug_responses(folder: Path, quick: bool = False) -> list[DrugResponse]:
@@ -145,7 +147,8 @@ def _cautions(
     if without := [each for each in drugs if each not in smiles]:
         found.append(f"{len(without)} of {len(drugs)} drugs have no structure and are left out: {', '.join(without)}.")
     if unknown := len(lines - set(shared.lines)):
-        found.append(f"{unknown} of {len(lines)} cell lines have no expression and are left out.")
+        why = "have no expression" if shared.step == 1 else f"have no expression, or are not every {shared.step}th"
+        found.append(f"{unknown} of {len(lines)} cell lines {why}, and are left out.")
     if twice := int((kept["times"] > 1).sum()):
         found.append(f"{twice:,} of {len(kept):,} responses are the mean of several.")
     return tuple(found)
@@ -165,6 +168,7 @@ def _read(folder: Path, step: int) -> tuple[Background, Path, Path, Path]:
         read_table(drugs, ("drug_id", "Name", "Synonyms", "PubCHEM")),
         dict(read_table(by_name, ("drug", "smiles")).rows()),
         dict(read_table(by_cid, ("pubchem_cid", "smiles")).rows()),
+        step,
     )
     tgsa, deepcdr, cadrres = responses
     return shared, tgsa, deepcdr, cadrres

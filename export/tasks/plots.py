@@ -8,6 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from ugrn.runtime.errors import InputError
 
@@ -59,5 +60,6 @@ def _facet(axis: Axes, facet: Sequence[Difference], arms: Sequence[str]) -> None
     place, metric = facet[0].place, facet[0].metric
     axis.set_title(f"{place.data}\nheld-out {place.split}", fontsize=9)
     axis.set_xlabel(f"difference in {metric}{' (lower is better)' if metric in LOWER_IS_BETTER else ''}", fontsize=8)
+    axis.xaxis.set_major_locator(MaxNLocator(4))  # labels of small differences are long
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)

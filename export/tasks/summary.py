@@ -86,13 +86,14 @@ def networks(fits: pl.DataFrame) -> list[str]:
 
 
 def made(facts: Mapping[str, Any]) -> str:
-    """Settings and versions, one to a line."""
-    return "\n".join(f"- {plain(name)}: {plain(str(value))}" for name, value in _flat(facts).items())
+    """Settings, one line to each; nested ones in brackets."""
+    return "\n".join(f"- {plain(name)}: {plain(_text(value))}" for name, value in facts.items())
 
 
-def _flat(facts: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested facts with their names joined."""
-    found: dict[str, Any] = {}
-    for name, value in facts.items():
-        found |= _flat(value, f"{before}{name} / ") if isinstance(value, Mapping) else {f"{before}{name}": value}
-    return found
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{name} ({_text(each)})" if isinstance(each, Mapping) else f"{name} {_text(each)}"
+            for name, each in value.items()
+        )
+    return " + ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
