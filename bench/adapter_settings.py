@@ -1,5 +1,5 @@
 """How the settings of ``ugrn evaluate-adapter`` were chosen: by the loss on validation rows, with the arms none and no
-edges alone. No test row and no network is looked at.
+edges alone. No network is looked at, and no test row of the seeds tried; they are rows of other seeds' tests too.
 
     python bench/adapter_settings.py ../shared/data --task drug-class
 """

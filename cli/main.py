@@ -92,7 +92,7 @@ def run() -> None:
 
 def _interrupted(arguments: list[str]) -> str:
     """How a run that was interrupted is resumed."""
-    if arguments and arguments[0] in RESUMABLE and "--per-cell" not in arguments:
+    if arguments and arguments[0] in RESUMABLE and not any(each.startswith("--per-cell") for each in arguments):
         return f"interrupted; to go on with what was finished, run it again: {shlex.join(['ugrn', *arguments])}"
     return "interrupted; nothing was changed"
 

@@ -182,6 +182,9 @@ def _read_profile(path: Path) -> CellState:
 
 
 def _read_h5ad(path: Path, groupby: str | None, names: GeneNames) -> Cells:
+    if not path.is_file():
+        message = f"{path}: no such file; expected cells (.h5ad)"
+        raise InputError(message)
     try:
         with h5py.File(path) as file:
             genes = read_genes_of_cells(file, names)[1]
@@ -266,14 +269,17 @@ def _log_counts(cells: Cells, columns: NDArray[np.intp]) -> dict[str, Array]:
 
 
 def _bins(cells: Cells, columns: NDArray[np.intp]) -> dict[str, Array]:
-    """Ranks of the expressed genes of the mean profile, in bins 1 … 50; 0 where a gene is not expressed."""
+    """Ranks of the expressed genes of the mean profile, in bins 1 … 50; 0 where a gene is not expressed.
+
+    Genes that tie share the mean of their ranks, and so a bin.
+    """
     found = {}
     for name, profile in _means(_lognorm(cells)[:, columns], cells.groups).items():
         binned = np.zeros_like(profile)
-        shown = np.flatnonzero(profile > 0)
-        order = shown[np.argsort(profile[shown], kind="stable")]
-        ranks = np.arange(1, len(order) + 1)
-        binned[order] = np.ceil(ranks * 50.0 / max(len(order), 1))  # multiplied first: exact at the top
+        shown = profile > 0
+        _, value, count = np.unique(profile[shown], return_inverse=True, return_counts=True)
+        ranks = np.cumsum(count) - (count - 1) / 2
+        binned[shown] = np.ceil(ranks * 50.0 / max(shown.sum(), 1))[value]  # multiplied first: exact at the top
         found[name] = binned
     return found
 

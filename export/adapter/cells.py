@@ -72,13 +72,17 @@ class TrainingCells:
     note: str
 
     def show(self, row: int, most_shown: int, asked: int, random: np.random.Generator) -> Shown:
-        """Show 1 to `most_shown` genes of a cell, log-uniform in number, and ask `asked` others, or all there are."""
+        """Show 1 to `most_shown` genes of a cell, log-uniform in number, and ask `asked` others, or all there are.
+
+        However few genes a cell has, one of them is left to be asked.
+        """
         values = self.values[row]
-        usable = np.flatnonzero(_within(values, self.may_show))
-        most = min(most_shown, len(usable), len(self.genes) // 2)
-        count = int(math.exp(random.uniform(0.0, math.log(most + 1))))
-        shown = random.choice(usable, count, replace=False)
+        usable = random.permutation(np.flatnonzero(_within(values, self.may_show)))
         left = _within(values, self.may_ask)
+        others = np.flatnonzero(left)
+        usable = usable[usable != random.choice(others[others != usable[0]])]
+        most = min(most_shown, len(usable), len(self.genes) // 2)
+        shown = usable[: int(math.exp(random.uniform(0.0, math.log(most + 1))))]
         left[shown] = False
         others = np.flatnonzero(left)
         others = random.choice(others, min(asked, len(others)), replace=False)

@@ -69,11 +69,11 @@ class Adapted:
     facts: Mapping[str, Any]
 
 
-def copy_checkpoint(checkpoint: Path, folder: Path) -> None:
-    """Copy the files of a checkpoint folder; folders in it are left out.
+def check_links(checkpoint: Path) -> None:
+    """Refuse a checkpoint folder that cannot be copied.
 
     Raises:
-        InputError: a file is a link that leads out of the checkpoint folder.
+        InputError: a file is a link that leads out of the folder.
     """
     inside = checkpoint.resolve()
     for path in sorted(checkpoint.iterdir()):
@@ -83,6 +83,12 @@ def copy_checkpoint(checkpoint: Path, folder: Path) -> None:
                 f"its files first: cp -rL {checkpoint} COPY"
             )
             raise InputError(message)
+
+
+def copy_checkpoint(checkpoint: Path, folder: Path) -> None:
+    """Copy the files of a checkpoint folder; folders in it are left out. Raises as `check_links`."""
+    check_links(checkpoint)
+    for path in sorted(checkpoint.iterdir()):
         if path.is_file():
             shutil.copyfile(path, folder / path.name)
 

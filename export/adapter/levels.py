@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..backbones.base import Backbone
-from ..networks.network import Ids, Network, WeightedNetwork, coexpression, nearest, perturbed, rewired
+from ..networks.network import Ids, Network, WeightedNetwork, Weights, coexpression, nearest, perturbed, rewired
 from .graph_adapter import Edges, GraphAdapter
 
-Weights = NDArray[np.float32] | None
 Structures = Callable[[Tensor], Tensor]  # gene ids [N] to structures [N, s]
 
 
@@ -30,16 +29,10 @@ class Level:
         return _edges(self.network, self.weights)
 
     def perturbed(self, share: float, random: np.random.Generator) -> Edges:
-        """A share of the edges replaced by links; a new one counts as much as an edge does on average."""
+        """A share of the edges replaced by links."""
         if self.links is None or share == 0:
             return self.edges()
-        drawn = perturbed(self.network, self.links, share, random)
-        if self.weights is None:
-            return _edges(drawn, None)
-        keys, wanted = self.network.keys(), drawn.keys()
-        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        weights = np.where(keys[at] == wanted, self.weights[at], self.weights.mean(dtype=np.float32))
-        return _edges(drawn, weights)
+        return _edges(*perturbed(self.network, self.links, share, random, self.weights))
 
 
 @dataclass(frozen=True)

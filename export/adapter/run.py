@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,7 +23,7 @@ from ..networks.network_files import read_network
 from ..training.checkpoint import Checkpoint, origin_of, save_checkpoint
 from ..training.pretrain import Progress
 from .cells import read_training_cells
-from .checkpoint import FACTS, LICENCE, Adapted, Base, copy_checkpoint, refuse_adapted, save_adapted
+from .checkpoint import FACTS, LICENCE, Adapted, Base, check_links, copy_checkpoint, refuse_adapted, save_adapted
 from .read_back import read_back
 from .train import AdaptConfig, Subject, adapt
 
@@ -46,6 +47,7 @@ def open_base(reference: str | None, family: str | None = None, settings: Sequen
     if folder is not None and (family is not None or (folder.is_dir() and not (folder / MANIFEST).is_file())):
         family = family or "mini"
         refuse_adapted(family)
+        check_links(folder)
         loaded = load_backbone(family, folder, settings)
         return Base(family, tuple(settings), loaded, partial(copy_checkpoint, folder), {"checkpoint": folder.name})
     if family is not None or settings:
@@ -54,10 +56,11 @@ def open_base(reference: str | None, family: str | None = None, settings: Sequen
     artifact = find_artifact(reference)
     checkpoint = read_back(artifact)
     licence = _licence(artifact)
+    kept = replace(checkpoint, backbone=copy.deepcopy(checkpoint.backbone))  # training may change the other
     origin = origin_of(checkpoint, licence)
     loaded = Loaded(checkpoint.backbone, origin, checkpoint.context, checkpoint.embeddings)
     facts = {"artifact": artifact.folder.name, "sha256": artifact.digest}
-    return Base("mini", (), loaded, partial(_write_read_back, checkpoint, licence), facts)
+    return Base("mini", (), loaded, partial(_write_read_back, kept, licence), facts)
 
 
 def adapt_to_folder(

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ugrn.runtime.errors import InputError
+
 from ..backbones.base import Backbone, Readout
 from ..networks.network import WeightedNetwork
 from ..training.pretrain import Progress
@@ -97,7 +99,7 @@ def adapt(
         The adapter, and what it is worth on held-out cells (`held_out.worth`).
 
     Raises:
-        InputError: `resume_file` is of a run with other settings.
+        InputError: `resume_file` is of a run with other settings, or training diverges.
     """
     backbone, cells = subject.backbone, subject.cells
     torch.manual_seed(config.seed)
@@ -116,6 +118,9 @@ def adapt(
     for step in range(resume.load(trained, optimiser), config.steps):
         losses.append(_take_step(step, subject, adapter, levels, optimiser, config))
         done = step + 1
+        if not np.isfinite(losses[-1]):
+            message = f"step {done}: the loss is {losses[-1]}; try other cells, or leave the backbone frozen"
+            raise InputError(message)
         if done % every == 0 and done < config.steps:
             resume.save(trained, optimiser, done)
         if done % 10 == 0 or done == config.steps:

@@ -223,6 +223,9 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], begun: bool, what: s
     Raises:
         InputError: it holds another run, or something else.
     """
+    if folder.exists() and not folder.is_dir():
+        message = f"{folder}: is a file; expected a folder, which is made where there is none"
+        raise InputError(message)
     state = folder / "run.json"
     wanted = json.dumps(settings, indent=1) + "\n"
     if begun and (not state.exists() or state.read_text(encoding="utf-8") != wanted):

@@ -101,7 +101,7 @@ def above_chance(members: Any, credit: Doubles) -> NDArray[np.bool_]:
     variance; the normal distribution is taken for its tail.
 
     Args:
-        members: sparse ``[F, R]``.
+        members: sparse ``[F, R]``, of the genes that a random regulon may have.
         credit: ``[F]``, the genes' mean credit.
     """
     sizes, genes = np.asarray(members.sum(0)), len(credit)

@@ -119,7 +119,7 @@ def read_hits(path: Path, data: Multiome, min_nes: float) -> Hits:
         pl.col(str(columns[2])).str.strip_chars().cast(pl.Float64, strict=False).alias("nes"),
     )
     wrong = hits.filter(pl.col("nes").is_null() | pl.col("nes").is_nan())
-    hits = hits.filter(pl.col("nes") > min_nes).unique(["peak", "tf"], maintain_order=True)
+    hits = hits.filter(pl.col("nes").is_not_nan(), pl.col("nes") > min_nes).unique(["peak", "tf"], maintain_order=True)
     rejects = [("motif hits", f"{peak} {tf}", "NES is no number") for peak, tf, _ in wrong.iter_rows()]
     distinct = list(dict.fromkeys(data.genes))
     names, first = GeneNames(distinct), {name: row for row, name in reversed(list(enumerate(data.genes)))}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Ids = NDArray[np.int64]
 Matrix = NDArray[np.floating[Any]]
+Weights = NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,14 @@ class WeightedNetwork:
     """
 
     network: Network
-    weights: NDArray[np.float32] | None = None
+    weights: Weights = None
 
 
 def rewired(network: Network, random: np.random.Generator, rounds: int = 100) -> Network:
     """A random network in which every gene has as many targets and as many regulators.
 
     The targets are dealt out anew; edges that are there twice then, or lead to themselves, swap targets with edges
-    drawn at random until none is left (the configuration model, as a simple graph).
+    drawn at random, where both are new edges then, until none is left (the configuration model, as a simple graph).
 
     Raises:
         ValueError: the degrees leave no simple graph that is found in `rounds` rounds.
@@ -83,8 +84,13 @@ def rewired(network: Network, random: np.random.Generator, rounds: int = 100) ->
         wrong = np.flatnonzero(~first | (sources == targets))
         if len(wrong) == 0:
             return Network.of(sources, targets, network.genes)
-        for edge, other in zip(wrong, random.integers(len(keys), size=len(wrong)), strict=True):
-            targets[[edge, other]] = targets[[other, edge]]
+        there = set(keys.tolist())
+        for edge, other in zip(wrong.tolist(), random.integers(len(keys), size=len(wrong)).tolist(), strict=True):
+            swapped = sources[[edge, other]] * network.genes + targets[[other, edge]]
+            loops = (sources[[edge, other]] == targets[[other, edge]]).any()
+            if not loops and swapped[0] != swapped[1] and there.isdisjoint(swapped.tolist()):
+                targets[[edge, other]] = targets[[other, edge]]
+                there.update(swapped.tolist())
     message = f"no random network of these degrees was found in {rounds} rounds: {len(wrong)} edges repeat others"
     raise ValueError(message)
 
@@ -130,19 +136,27 @@ def cosine(vectors: Matrix) -> NDArray[np.float32]:
     return (unit @ unit.T).astype(np.float32)
 
 
-def perturbed(network: Network, links: Network, share: float, random: np.random.Generator) -> Network:
-    """The network with a share of its edges replaced by links, e.g. of co-expression (GRNFormer's edge perturbation).
+def perturbed(
+    network: Network, links: Network, share: float, random: np.random.Generator, weights: Weights = None
+) -> tuple[Network, Weights]:
+    """A network with a share of its edges replaced by links, e.g. of co-expression (GRNFormer's edge perturbation).
 
     Args:
-        network: whose number of edges stays, but for links that it has already.
-        links: to draw from, without putting back.
+        network: whose number of edges stays, where there are links enough.
+        links: to draw from, without putting back; those that are edges already replace nothing.
         share: of the edges that are replaced.
+        weights: ``[..., E]``, of the edges; None where all count the same.
+
+    Returns:
+        The network, and its weights: a link counts as much as an edge does on average.
     """
-    count = min(round(share * len(network)), len(links))
-    kept = random.permutation(len(network))[count:]
-    drawn = random.choice(len(links), count, replace=False)
-    sources, targets = (
-        np.concatenate(each)
-        for each in ((network.sources[kept], links.sources[drawn]), (network.targets[kept], links.targets[drawn]))
-    )
-    return Network.of(sources, targets, network.genes)
+    fresh = np.flatnonzero(~np.isin(links.keys(), network.keys()))
+    count = min(round(share * len(network)), len(fresh))
+    kept, drawn = random.permutation(len(network))[count:], random.choice(fresh, count, replace=False)
+    ends = [np.concatenate([getattr(network, end)[kept], getattr(links, end)[drawn]]) for end in ("sources", "targets")]
+    order = np.argsort(ends[0] * network.genes + ends[1], kind="stable")
+    changed = Network(ends[0][order], ends[1][order], network.genes)
+    if weights is None:
+        return changed, None
+    added = np.repeat(weights.mean(-1, keepdims=True, dtype=np.float32), count, axis=-1)
+    return changed, np.concatenate([weights[..., kept], added], axis=-1)[..., order]

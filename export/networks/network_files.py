@@ -79,7 +79,10 @@ def read_network(path: Path, names: GeneNames, weights: Sequence[str] = (SHARE,)
     pairs, idle = _read(path)
     resolved = resolve_pairs(pairs, names)
     rows = resolved.sorted_rows
-    left_out = resolved.counts() | ({"of regulons that are active in no cell": idle} if idle else {})
+    left_out = resolved.counts()
+    if "Region" in pairs.extra.columns and "duplicate" in left_out:
+        left_out["further region of an edge"] = left_out.pop("duplicate")
+    left_out |= {"of regulons that are active in no cell": idle} if idle else {}
     if len(rows) == 0:
         message = (
             f"{path}: no edge is left of {len(pairs) + idle} ({say_counts(left_out)})"
@@ -179,13 +182,18 @@ def _weights(pairs: PairList, rows: NDArray[np.int32], columns: Sequence[str]) -
 
 
 def _signs(pairs: PairList, rows: NDArray[np.int32]) -> dict[str, Any]:
-    """Of regulons with signs, how many edges activate and how many repress."""
+    """Of regulons with signs, how many edges activate, repress, or do both in different regions."""
     column = next((name for name in SET_NAMES if name in pairs.extra.columns), None)
     if column is None:
         return {}
-    signs = pairs.extra[column].cast(pl.String).str.extract(SIGN).gather(rows)
-    counts = {"activating": int((signs == "+").sum()), "repressing": int((signs == "-").sum())}
-    return {"signs": counts} if sum(counts.values()) else {}
+    signs = pairs.extra[column].cast(pl.String).str.extract(SIGN)
+    read = pl.DataFrame({"source": pairs.source, "target": pairs.target, "sign": signs}).drop_nulls()
+    ends = ["source", "target"]
+    of_edge = read.group_by(ends).agg(pl.col("sign").unique().sort().str.join())
+    kept = pl.DataFrame({"source": pairs.source[rows], "target": pairs.target[rows]}).join(of_edge, on=ends)["sign"]
+    counts = {name: int((kept == sign).sum()) for name, sign in (("activating", "+"), ("repressing", "-"))}
+    both = len(kept) - sum(counts.values())
+    return {"signs": counts | ({"of both kinds": both} if both else {})} if len(kept) else {}
 
 
 def _say(facts: Mapping[str, Any], resolved: ResolvedPairs) -> str:

@@ -129,7 +129,8 @@ def write_per_cell(
         raise InputError(message)
     regulons, members = whole.kept(kept), members[:, np.flatnonzero(kept)]
     activity, credit = score_activities(cells, members, settings.top_share, progress("cells"))
-    threshold = thresholds(activity, above_chance(members, credit), progress("regulons"))
+    known = np.flatnonzero(matches.ids[matches.places(cells.features)] >= 0)  # of which a regulon could be made
+    threshold = thresholds(activity, above_chance(members[known], credit[known]), progress("regulons"))
     rejects = pl.concat([basis.rejects, _small(whole, sizes, settings.min_targets)])
     facts = cell_facts(artifact, cells.path) | asdict(settings) | {"network": basis.facts}
     active = write_cell_networks(output, regulons, cells.cells, activity, threshold, facts)

@@ -5,7 +5,9 @@ ugrn's edges dealt out anew, every degree kept; a new draw for each seed. ``co-e
 keeps its number of targets and gets those that are most like it, in the training cells or by the embedding of its
 name. ``ugrn``: every gene's strongest targets. ``cell-type``: the same, scored in the state of the cell's group.
 ``cell-specific``: ugrn's edges, of which a cell has those of the regulons that are active in it. ``both``: the last two
-side by side, their structures summed (GRNFormer, arXiv 2503.01682).
+side by side, their structures summed (GRNFormer, arXiv 2503.01682). ``random cell-type`` and so on: the edges of these
+dealt out anew, where every gene has as many targets in every state, so that what a state says by itself, and the number
+of parameters, are the same.
 
 Shapes: G genes of the networks, E edges, N cells, S states.
 """
@@ -20,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from ..adapter.graph_adapter import Edges
-from ..networks.network import Network, coexpression, nearest, rewired
-from .differences import ARMS
+from ..networks.network import Network, coexpression, nearest, perturbed, rewired
+from .differences import ARMS, BOTH, RANDOM, UGRN
 
-LEVELS = {"cell-type": ("by_group",), "cell-specific": ("by_cell",), "both": ("by_group", "by_cell")}
+LEVELS = {"cell-type": ("by_group",), "cell-specific": ("by_cell",), BOTH: ("by_group", "by_cell")}
 Rows = NDArray[np.int64]
 Array = NDArray[np.float32]
 
@@ -96,8 +98,9 @@ class Arm:
         """The arm with a share of every network's edges replaced (GRNFormer's edge perturbation)."""
         if self.links is None or share == 0:
             return self
-        links = self.links
-        return replace(self, wirings=tuple(_perturbed(each, links, share, random) for each in self.wirings))
+        found = [perturbed(each.network, self.links, share, random, each.weights) for each in self.wirings]
+        states = [each.state for each in self.wirings]
+        return replace(self, wirings=tuple(Wiring(*each, state) for each, state in zip(found, states, strict=True)))
 
     def edges(self, cells: Rows | None = None) -> list[Edges]:
         """The edges of every network, as tensors."""
@@ -125,13 +128,15 @@ def _wirings(name: str, given: Given, links: Network | None, seed: int) -> Itera
     ugrn = given.ugrn
     if name == "no edges":
         yield Wiring(Network.of([], [], ugrn.genes))
-    elif name == "random":
-        yield Wiring(rewired(ugrn, np.random.default_rng([seed, 0])))
+    elif name.startswith(RANDOM):
+        random = np.random.default_rng([seed, 0])
+        for wiring in _wirings(name.removeprefix(RANDOM).strip() or UGRN, given, links, seed):
+            yield replace(wiring, network=rewired(wiring.network, random))  # edges of one source stay side by side
     elif name == "co-expression" and links is not None:
         yield Wiring(links)
     elif name == "text" and given.likeness is not None:
         yield Wiring(nearest(given.likeness, ugrn))
-    elif name == "ugrn":
+    elif name == UGRN:
         yield Wiring(ugrn)
     else:
         found = [getattr(given, level) for level in LEVELS.get(name, ())]
@@ -181,18 +186,3 @@ def _likeness(cells: Array, random: np.random.Generator) -> Array:
     """Co-expression ``[G, G]``; genes that are not measured, or do not vary, are like others at random."""
     found = coexpression(np.nan_to_num(cells))
     return found + random.uniform(0, 1e-6, found.shape).astype(np.float32)
-
-
-def _perturbed(wiring: Wiring, links: Network, share: float, random: np.random.Generator) -> Wiring:
-    """A wiring with a share of its edges replaced by links that it has not; a link counts in every state."""
-    network = wiring.network
-    fresh = np.flatnonzero(~np.isin(links.keys(), network.keys()))
-    count = min(round(share * len(network)), len(fresh))
-    kept, drawn = random.permutation(len(network))[count:], random.choice(fresh, count, replace=False)
-    ends = [np.concatenate([getattr(network, end)[kept], getattr(links, end)[drawn]]) for end in ("sources", "targets")]
-    order = np.argsort(ends[0] * network.genes + ends[1], kind="stable")
-    changed = Network(ends[0][order], ends[1][order], network.genes)
-    if wiring.weights is None:
-        return Wiring(changed)
-    added = np.ones((len(wiring.weights), count), np.float32)
-    return Wiring(changed, np.concatenate([wiring.weights[:, kept], added], axis=1)[:, order], wiring.state)

@@ -18,9 +18,11 @@ from .intervals import Interval, paired_interval
 from .metrics import LOWER_IS_BETTER, METRICS
 
 NONE, RANDOM = "none", "random"
-CONTROLS = (NONE, "no edges", RANDOM)
 BOTH, UGRN = "both", "ugrn"
-NETWORKS = ("co-expression", "text", UGRN, "cell-type", "cell-specific", BOTH)
+BY_STATE = ("cell-type", "cell-specific", BOTH)  # arms whose networks are not the same in all cells
+LIKE = {arm: f"{RANDOM} {arm}" for arm in BY_STATE}  # the random network of the same kind; of other arms `RANDOM`
+CONTROLS = (NONE, "no edges", RANDOM, *LIKE.values())
+NETWORKS = ("co-expression", "text", UGRN, *BY_STATE)
 ARMS = (*CONTROLS, *NETWORKS)
 PLACE = ("task", "data", "split")
 
@@ -46,7 +48,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm less another, by a metric, with its interval."""
+    """An arm less another, by a metric, with its interval; `minus` is `RANDOM` for random networks of every kind."""
 
     place: Place
     arm: str
@@ -78,16 +80,18 @@ def places(results: pl.DataFrame) -> list[Place]:
 def differences(place: Place, minus: Sequence[str] = (RANDOM, NONE), metrics: Sequence[str] = ()) -> list[Difference]:
     """Every network's arm less each of some others that are there, by some metrics; all of the task by default.
 
+    What is taken off for `RANDOM` is the random network of the arm's own kind.
+
     Raises:
         InputError: two arms were not run on the same seeds and units.
     """
     return [
-        Difference(place, arm, other, metric, paired_interval(place.of(arm, metric), place.of(other, metric)))
+        Difference(place, arm, other, metric, paired_interval(place.of(arm, metric), place.of(taken_off, metric)))
         for arm in place.arms
         if arm not in CONTROLS
         for metric in metrics or METRICS[place.task]
         for other in minus
-        if other in place.arms
+        if (taken_off := LIKE.get(arm, other) if other == RANDOM else other) in place.arms
     ]
 
 

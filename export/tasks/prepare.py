@@ -20,9 +20,10 @@ from ..networks.network import Network, cosine
 from ..training.run import PAIR_RANK
 from .arms import Given, Wiring, of_states
 from .data import Array, DrugClass, DrugResponse, Perturbations, Rows, Split, TaskData
+from .differences import BOTH, BY_STATE, LIKE
 from .problems import CellTokens, ChangeTokens, Inputs
 from .regulons import active_regulons
-from .tokens import Frozen, in_units, known_genes, most_variable
+from .tokens import Frozen, check_units, in_units, known_genes, most_variable
 
 FEWEST_GENES = 8
 KNOCKED_DOWN = {"z-score": -2.0}  # in a model's units; elsewhere a gene that is knocked down is not expressed
@@ -70,10 +71,14 @@ class Prepared:
 def missing_arms(data: TaskData, scorer: Scorer) -> tuple[tuple[str, str], ...]:
     """Arms that a data set has not, and why."""
     missing = {} if scorer.artifact.embeddings is not None else {"text": NO_NAMES}
+    by_state: tuple[str, ...] = ()
+    why = ""
     if isinstance(data, Perturbations) and data.control is None:
-        missing |= dict.fromkeys(("co-expression", "cell-type", "cell-specific", "both"), NO_CELLS)
+        by_state, why = BY_STATE, NO_CELLS
+        missing["co-expression"] = why
     elif len(set(_groups(data))) < 2:
-        missing |= dict.fromkeys(("cell-type", "both"), ONE_GROUP)
+        by_state, why = ("cell-type", BOTH), ONE_GROUP
+    missing |= {arm: why for each in by_state for arm in (each, LIKE[each])}
     return tuple(missing.items())
 
 
@@ -84,7 +89,7 @@ def usable(data: TaskData, tools: Tools) -> tuple[TaskData, list[str]]:
     all arms and baselines; of cells all are kept.
 
     Raises:
-        InputError: too few genes are known.
+        InputError: too few genes are known, or cells cannot be brought to the backbone's units.
     """
     vocabularies = tools.backbone.names, tools.scorer.artifact.names
     places = known_genes(data.genes, *vocabularies)
@@ -95,6 +100,7 @@ def usable(data: TaskData, tools: Tools) -> tuple[TaskData, list[str]]:
         )
         raise InputError(message)
     if not isinstance(data, Perturbations):
+        check_units(tools.backbone.scale, isinstance(data, DrugResponse), data.name)
         return data, []
     rows = known_genes(data.perturbed, *vocabularies)
     notes = [

@@ -1,6 +1,7 @@
 """The three tasks as something to fit: a model, batches of rows, what it puts out, and how wrong that is.
 
-A problem is one split of one data set. What it standardises by is of the training rows alone.
+A problem is one split of one data set. Responses, changes and pooled tokens are standardised by the training rows; the
+mean token of a gene, and the spread around it, are of all cells, which have no labels then.
 """
 
 from __future__ import annotations

@@ -111,16 +111,28 @@ def in_units(values: Array, scale: str, standardised: bool, name: str) -> Array:
         name: of the data set, for messages.
 
     Raises:
-        InputError: the cells cannot be brought to these units.
+        InputError: see `check_units`.
     """
-    if scale not in CONVERSIONS or (standardised and scale != "z-score"):
-        held = "z-scores" if standardised else "ln(1 + 1e4 x / sum)"
-        message = f"{name}: holds {held}, which cannot be brought to the backbone's units ({scale or 'not stated'})"
-        raise InputError(message)
+    check_units(scale, standardised, name)
     each = np.array([str(row) for row in range(len(values))])
     profiles = CONVERSIONS[scale](Cells(values, False, [], each), np.arange(values.shape[1]))
     found = np.stack([profiles[row] for row in each.tolist()]).astype(np.float32)
     return np.clip(found, *CLIP) if scale == "z-score" else found
+
+
+def check_units(scale: str, standardised: bool, name: str) -> None:
+    """Refuse cells that cannot be brought to a model's units. Arguments as of `in_units`.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if scale not in CONVERSIONS or scale == "ln-counts" or (standardised and scale != "z-score"):
+        held = "z-scores" if standardised else "ln(1 + 1e4 x / sum)"
+        message = (
+            f"{name}: holds {held}, which cannot be brought to the backbone's units ({scale or 'not stated'}); choose "
+            "other tasks with --task, or another --checkpoint"
+        )
+        raise InputError(message)
 
 
 def known_genes(genes: list[str], *vocabularies: GeneNames) -> Rows:

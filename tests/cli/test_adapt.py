@@ -86,7 +86,7 @@ def test_json_and_quiet(work: Path) -> None:
     ("change", "words"),
     [
         (("--network", "absent.csv"), "no such file"),
-        (("--cells", "absent.h5ad"), "not a readable"),
+        (("--cells", "absent.h5ad"), "no such file"),
         (("--readout", "attn"), "no expression"),
         (("--family", "unheard-of"), "is not known"),
         (("--family", "adapted"), "adapted again"),

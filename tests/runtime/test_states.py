@@ -201,3 +201,13 @@ def test_the_highest_bin_is_50_whatever_the_number_of_genes() -> None:
         cells = Cells(np.arange(1, count + 1, dtype=np.float32)[None], False, [], np.array([""]))
         (profile,) = CONVERSIONS["bins"](cells, np.arange(count)).values()
         assert profile.tolist() == [-(-50 * rank // count) for rank in range(1, count + 1)]
+
+
+def test_genes_that_tie_share_a_bin_wherever_they_stand(random: np.random.Generator) -> None:
+    profile = random.integers(0, 4, 400).astype(np.float32)
+    (bins,) = CONVERSIONS["bins"](Cells(profile[None], False, [], np.array([""])), np.arange(400)).values()
+    shown = np.flatnonzero(profile > 0)
+    for gene in shown.tolist():
+        below, same = ((profile[shown] < profile[gene]).sum(), (profile[shown] == profile[gene]).sum())
+        assert bins[gene] == np.ceil((below + (same + 1) / 2) * 50 / len(shown))
+    assert not bins[profile == 0].any()

@@ -168,6 +168,18 @@ def test_what_a_backbone_does_not_know_is_neither_shown_nor_asked(write_cells: W
     assert "1 cells without a gene that can be shown were left out" in fewer.note
 
 
+def test_something_is_left_to_be_asked_however_few_genes_a_cell_has(write_cells: Written) -> None:
+    counts = np.zeros((30, 60), np.float32)
+    for row in range(30):
+        counts[row, [row, row + 7, row + 20][: 2 + row % 2]] = 5
+    training = cells(write_cells, counts, replace(LOGNORM, scale="bins", trained=(1.0, 50.0)))
+    random = np.random.default_rng(1)
+    for row in np.repeat(np.arange(30), 20).tolist():
+        shown = training.show(row, 32, 10, random)
+        assert len(shown.genes) >= 1
+        assert len(shown.asked) >= 1
+
+
 def test_z_scores_are_cut_as_in_pretraining(write_cells: Written) -> None:
     values = np.random.default_rng(0).normal(5, 0.1, (100, 60)).astype(np.float32)
     values[7, 3] = 9.0
@@ -214,5 +226,5 @@ def test_cells_that_cannot_be_used_are_one_clear_error(write_cells: Written, tmp
         cells(write_cells, values, replace(LOGNORM, scale=""))
     with pytest.raises(InputError, match=r"expected cells as \.h5ad"):
         read_training_cells(tmp_path / "c.csv", NAMES, LOGNORM)
-    with pytest.raises(InputError, match="not a readable"):
+    with pytest.raises(InputError, match="no such file"):
         read_training_cells(tmp_path / "absent.h5ad", NAMES, LOGNORM)

@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from ugrn.cli.main import app
+from ugrn.export.adapter.adapted import AdaptedBackbone
+from ugrn.export.adapter.levels import structure_table
+from ugrn.export.adapter.train import adapter_for
 from ugrn.export.backbones.base import Origin
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.benchmark.run import digest
 from ugrn.export.bundle import ExportSettings, write_artifact
+from ugrn.export.networks.network import Network, WeightedNetwork
 from ugrn.runtime.errors import InputError
 
 
@@ -56,6 +61,18 @@ def test_a_run_resumes_and_reports(bench_folder: Path, with_embeddings: Path, tm
     assert pl.read_parquet(out / "results.parquet").equals(results)
     with pytest.raises(InputError, match="other settings"):
         bench(bench_folder, with_embeddings, out, "--seeds", "3")
+
+
+@pytest.mark.slow
+def test_an_adapted_backbone_is_benchmarked(bench_folder: Path, backbone: MiniBackbone, tmp_path: Path) -> None:
+    adapter = adapter_for(backbone, 1)
+    torch.nn.init.constant_(adapter.beta, 1.0)
+    network = WeightedNetwork(Network.of(np.arange(30), np.arange(30) + 7, 60))
+    adapted = AdaptedBackbone(backbone, adapter, structure_table(backbone, adapter, [network]), "mvc")
+    write_artifact(adapted.eval(), tmp_path / "adapted", ExportSettings(context=("GENE3",)), Origin())
+    bench(bench_folder, tmp_path / "adapted", tmp_path / "out", "--quick", "--threads", "1")
+    results = pl.read_parquet(tmp_path / "out" / "results.parquet")
+    assert {"VVP", "GDT", "Ensemble", "random weights"} <= set(results["method"])
 
 
 def test_an_artifact_that_gives_no_attention_is_refused(

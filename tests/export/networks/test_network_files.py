@@ -97,8 +97,16 @@ def test_eregulons_of_scenic_plus(tmp_path: Path, suffix: str, column: str) -> N
     found = read_network(path, NAMES)
     assert named(found) == [("GENE2", "GENE3"), ("GENE9", "GENE0"), ("GENE9", "GENE1")]
     assert found.facts["signs"] == {"activating": 2, "repressing": 1}
-    assert found.facts["left_out"] == {"duplicate": 2}
+    assert found.facts["left_out"] == {"further region of an edge": 2}
     assert "(2 activating, 1 repressing)" in found.note
+
+
+def test_an_edge_that_activates_and_represses_is_said_to_do_both(tmp_path: Path) -> None:
+    names = ["GENE9_direct_+/+", "GENE9_direct_-/+", "GENE9_direct_-/+"]
+    table = pl.DataFrame({"Region": ["a", "b", "c"], "TF": ["GENE9"] * 3, "eRegulon_name": names})
+    table.with_columns(Gene=pl.Series(["GENE1", "GENE1", "GENE2"])).write_csv(tmp_path / "eRegulons.csv")
+    found = read_network(tmp_path / "eRegulons.csv", NAMES)
+    assert found.facts["signs"] == {"activating": 0, "repressing": 1, "of both kinds": 1}
 
 
 def test_regulons_as_gmt(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from ugrn.export.networks.network import Network, cosine
 from ugrn.export.tasks.arms import Given, Wiring, describe, make_arm, of_states
-from ugrn.export.tasks.differences import ARMS
+from ugrn.export.tasks.differences import ARMS, BY_STATE, LIKE
 
 GENES, CELLS, TOP = 30, 50, 4
 
@@ -62,6 +62,21 @@ def test_arms_have_the_promised_degrees(given: Given) -> None:
         1,
         2,
     ]
+
+
+def test_random_arms_of_states_have_as_many_targets_in_every_state(given: Given) -> None:
+    for name in BY_STATE:
+        own, drawn = (make_arm(each, given, None, 0).wirings for each in (name, LIKE[name]))
+        assert len(own) == len(drawn)
+        for old, new in zip(own, drawn, strict=True):
+            assert degrees(old.network) == degrees(new.network)
+            assert edges_of(old.network) != edges_of(new.network)
+            assert old.weights is not None
+            assert new.weights is not None
+            assert old.state is new.state
+            for before, after in zip(old.weights, new.weights, strict=True):
+                counts = (np.bincount(old.network.sources, before), np.bincount(new.network.sources, after))
+                assert np.array_equal(*counts)
 
 
 def test_seeds_draw_other_random_networks_and_the_same_one_again(given: Given) -> None:
@@ -132,7 +147,7 @@ def test_a_share_of_the_edges_is_replaced_and_weights_stay_with_theirs(
             assert new.weights is not None
             keys = {key: place for place, key in enumerate(old.network.keys().tolist())}
             for place, key in enumerate(new.network.keys().tolist()):
-                wanted = old.weights[:, keys[key]] if key in keys else np.ones(len(old.weights))
+                wanted = old.weights[:, keys[key]] if key in keys else old.weights.mean(1)
                 assert np.array_equal(new.weights[:, place], wanted)
     assert make_arm("no edges", given, None, 0).perturbed(0.2, random).wirings[0].edges().sources.shape == (0,)
 

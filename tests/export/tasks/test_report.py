@@ -13,7 +13,7 @@ import pytest
 
 from ugrn.export.benchmark.plots import save
 from ugrn.export.tasks.data import KINDS
-from ugrn.export.tasks.differences import ARMS, differences, judged_arm, places
+from ugrn.export.tasks.differences import ARMS, NETWORKS, differences, judged_arm, places
 from ugrn.export.tasks.intervals import paired_interval
 from ugrn.export.tasks.metrics import METRICS
 from ugrn.export.tasks.plots import differences_figure
@@ -43,29 +43,32 @@ def made(gains: dict[str, float], random: np.random.Generator, noise: float = 0.
 
 
 def test_the_first_line_is_the_verdict(random: np.random.Generator) -> None:
-    arms = {"none": 0.0, "random": 0.1, "ugrn": 0.2, "both": 0.3}
+    arms = {"none": 0.0, "random": 0.4, "random both": 0.1, "ugrn": 0.2, "both": 0.3}
     first = report(made(arms, random)).splitlines()[0]
     assert first == (
-        "**The biology beats the random network**: `both` lies above `random` in 4 of 4 data sets and splits "
-        "(perturbation 1 of 1, drug-response 2 of 2, drug-class 1 of 1), by the 95 % interval of the paired difference."
+        "**The biology beats the random network**: `both` lies above the random network of its kind in 4 of 4 data sets "
+        "and splits (perturbation 1 of 1, drug-response 2 of 2, drug-class 1 of 1), by the 95 % interval of the paired "
+        "difference."
     )
     behind = report(made({**arms, "both": 0.05}, random)).splitlines()[0]
-    assert behind.startswith("**The biology does not beat the random network**: `both` lies above `random` in 0 of 4 ")
+    assert behind.startswith("**The biology does not beat the random network**: `both` lies above ")
+    assert "of its kind in 0 of 4 " in behind
     assert "), and below in 4, by" in behind
     alike = report(made({"random": 0.1, "ugrn": 0.1}, random, noise=1.0)).splitlines()[0]
-    assert "`ugrn` lies above `random` in " in alike
+    assert "`ugrn` lies above the random network of its kind in " in alike
 
 
 def test_beating_it_in_some_places_is_said_so(random: np.random.Generator) -> None:
-    results = made({"random": 0.1, "both": 0.3}, random)
+    results = made({"random both": 0.1, "both": 0.3}, random)
     worse = pl.col("value") - pl.when((pl.col("arm") == "both") & (pl.col("data") == "gdsc")).then(0.4).otherwise(0.0)
     first = report(results.with_columns(worse)).splitlines()[0]
-    assert first.startswith("**The biology beats the random network in part**: `both` lies above `random` in 2 of 4 ")
+    assert first.startswith("**The biology beats the random network in part**: `both` lies above ")
+    assert "of its kind in 2 of 4 " in first
     assert "(perturbation 1 of 1, drug-response 0 of 2, drug-class 1 of 1), and below in 2" in first
 
 
 def test_there_is_no_verdict_without_both_sides(random: np.random.Generator) -> None:
-    for arms in ({"random": 0.1, "text": 0.2}, {"none": 0.1, "both": 0.2}, {}):
+    for arms in ({"random": 0.1, "text": 0.2}, {"random": 0.1, "both": 0.2}, {"none": 0.1, "both": 0.2}, {}):
         assert report(made(arms, random)).startswith("No verdict on whether the biology beats the random network")
 
 
@@ -84,7 +87,7 @@ def test_the_arm_that_is_judged_is_not_the_best_one(random: np.random.Generator)
 
 
 def test_differences_are_paired_and_know_which_way_is_better(random: np.random.Generator) -> None:
-    results = made({"none": 0.0, "random": 0.1, "both": 0.3}, random)
+    results = made({"none": 0.0, "random both": 0.1, "both": 0.3}, random)
     for place in places(results):
         found = differences(place)
         assert [(each.metric, each.minus) for each in found] == [
@@ -94,7 +97,8 @@ def test_differences_are_paired_and_know_which_way_is_better(random: np.random.G
             assert each.ahead
             assert not each.behind
             assert (each.interval.mean < 0) == (each.metric == "RMSE")
-            expected = paired_interval(place.of("both", each.metric), place.of(each.minus, each.metric))
+            other = "random both" if each.minus == "random" else each.minus
+            expected = paired_interval(place.of("both", each.metric), place.of(other, each.metric))
             assert each.interval == expected
 
 
@@ -114,7 +118,7 @@ def test_tables_mark_the_best_and_keep_the_order(random: np.random.Generator) ->
 
 
 def test_the_table_of_differences_has_a_cell_to_each(random: np.random.Generator) -> None:
-    results = made({"none": 0.0, "random": 0.1, "ugrn": 0.2, "both": 0.3}, random)
+    results = made({"none": 0.0, "random": 0.1, "random both": 0.1, "ugrn": 0.2, "both": 0.3}, random)
     for place in places(results):
         compared = differences(place)
         grid = differences_table(place, compared)
@@ -133,7 +137,14 @@ def test_results_that_no_table_can_be_made_of_are_refused(random: np.random.Gene
         report(results.with_columns(task=pl.lit("weather")))
     other = results.filter((pl.col("arm") != "random") | (pl.col("seed") > 0))
     with pytest.raises(InputError, match="have no counterpart"):
-        report(pl.concat([other, made({"both": 0.1}, random).filter(kind="adapter")]))
+        report(pl.concat([other, made({"ugrn": 0.1}, random).filter(kind="adapter")]))
+
+
+def test_an_arm_without_a_random_network_of_its_kind_has_a_dash(random: np.random.Generator) -> None:
+    (place, *_) = places(made({"none": 0.0, "random": 0.1, "ugrn": 0.2, "both": 0.3}, random))
+    rows = {names[0]: [text for ((text, _),) in cells] for names, cells in differences_table(place, differences(place)).rows}
+    assert "–" not in rows["ugrn"]
+    assert rows["both"][::2] == ["–"] * len(METRICS[place.task])
 
 
 def test_the_figure_has_a_facet_to_each_data_set_and_split(tmp_path: Path, random: np.random.Generator) -> None:
@@ -141,7 +152,7 @@ def test_the_figure_has_a_facet_to_each_data_set_and_split(tmp_path: Path, rando
     figure = differences_figure(results)
     seen = [axis for axis in figure.axes if axis.get_visible()]
     assert [axis.get_title() for axis in seen] == [f"{data}\nheld-out {split}" for _, data, split in PLACES]
-    assert [text.get_text() for text in seen[0].get_yticklabels()] == list(ARMS[3:])
+    assert [text.get_text() for text in seen[0].get_yticklabels()] == list(NETWORKS)
     save(figure, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match="no arm over a network"):

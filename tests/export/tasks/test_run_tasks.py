@@ -75,7 +75,8 @@ def test_a_run_resumes_and_reports(folder: Path, joined: Path, tmp_path: Path) -
     assert set(results["task"]) == {"perturbation", "drug-response", "drug-class"}
     arms = {data: set(rows["arm"]) for (data,), rows in results.filter(kind="adapter").group_by("data")}
     assert arms["patients"] == arms["lines"] == set(ARMS)
-    assert arms["one batch"] == arms["with cells"] == set(ARMS) - {"cell-type", "both"}
+    by_group = {"cell-type", "both", "random cell-type", "random both"}
+    assert arms["one batch"] == arms["with cells"] == set(ARMS) - by_group
     assert arms["changes"] == {"none", "no edges", "random", "text", "ugrn"}
     assert set(results.filter(data="changes")["unit"]) <= {*GENES[:9], "GENE50", "GENE51"}
     assert not results.filter(pl.col("kind") == "baseline").is_empty()
@@ -87,7 +88,7 @@ def test_a_run_resumes_and_reports(folder: Path, joined: Path, tmp_path: Path) -
     assert fits.filter(arm="no edges")["edges"].unique().to_list() == [0.0]
     assert fits.filter(arm="none")["beta"].unique().to_list() == [0.0]
     text = (out / "RESULTS.md").read_text()
-    for said in ("few cells", "without the arms `cell-type`, `both`: all cells are of one group", "left out"):
+    for said in ("few cells", "without the arms `cell-type`, `random cell-type`, `both`, `random both`: all cells are of one group", "left out"):
         assert said in text
     facts = json.loads((out / "settings.json").read_text())
     assert facts["plan"]["seeds"] == 2
@@ -122,6 +123,9 @@ def test_what_cannot_be_run_is_named(folder: Path, joined: Path, tmp_path: Path)
         evaluate(folder, joined, tmp_path / "out", "--task", "nothing")
     with pytest.raises(InputError, match="--family and --set are for checkpoints"):
         evaluate(folder, joined, tmp_path / "out", "--family", "scgpt")
+    (tmp_path / "a file").write_text("x")
+    with pytest.raises(InputError, match="a file: is a file; expected a folder"):
+        evaluate(folder, joined, tmp_path / "a file")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
     with pytest.raises(InputError, match="is not empty and holds no evaluation run"):

@@ -88,6 +88,8 @@ def test_units_that_cannot_be_reached_are_refused() -> None:
         in_units(values, "ln-cp10k", True, "made")
     with pytest.raises(InputError, match="not stated"):
         in_units(values, "", False, "made")
+    with pytest.raises(InputError, match="cannot be brought to the backbone's units .ln-counts.; choose other tasks"):
+        in_units(values, "ln-counts", False, "made")
 
 
 def test_known_genes_are_distinct_and_known_to_all() -> None:
