@@ -1,8 +1,8 @@
 """The small models of the three tasks: a frozen backbone's tokens, a graph adapter behind them, and a head.
 
 All arms of a comparison have the same model, but that ``both`` and ``random both`` have two networks, each with a
-GraphSAGE of its own, and that ``none`` never asks its adapter. A head is made before the adapter, so that all arms start
-from the same head.
+GraphSAGE of its own, and that ``none`` never asks its adapter. A head is made before the adapter, so that all arms
+start from the same head.
 
 Shapes: G genes of the networks, R cells, P visible genes, d width of a token, s of a structure, h of a hidden layer.
 """

@@ -39,9 +39,10 @@ RULE = (
     "An arm beats another where the 95 % interval of their paired difference (the same seeds and units) lies wholly on "
     "the better side of zero; of forty such intervals one does so by chance alone, and nothing is corrected for their "
     "number. What stands for the biology was fixed before: the arm `both` where there is one, else `ugrn`; and the "
-    "metric, the first of each task. `random` is for every arm the random network of its kind: `random both` for `both`, "
-    "which knows the same cell types and active regulons and has the same parameters, and so on. Intervals are of means "
-    "over seeds and units, with the variance of two-way clusters and t of min(seeds, units) - 1 degrees of freedom."
+    "metric, the first of each task. `random` is for every arm the random network of its kind: `random both` for "
+    "`both`, which knows the same cell types and active regulons and has as many parameters, and so on. Intervals are "
+    "of means over seeds and units, with the variance of two-way clusters and t of min(seeds, units) - 1 degrees of "
+    "freedom."
 )
 
 
@@ -94,8 +95,8 @@ def verdict(found: Sequence[Place], judged: Sequence[Difference]) -> str:
     shares = ", ".join(f"{task} {sum(flags)} of {len(flags)}" for task, flags in by_task if flags)
     tail = f", and below in {behind}" if behind else ""
     return (
-        f"**{said}**: {arms} lies above the random network of its kind in {ahead} of {len(own)} data sets and splits ({shares}){tail}, by "
-        "the 95 % interval of the paired difference."
+        f"**{said}**: {arms} lies above the random network of its kind in {ahead} of {len(own)} data sets and splits "
+        f"({shares}){tail}, by the 95 % interval of the paired difference."
     )
 
 

@@ -212,7 +212,9 @@ def test_an_artifact_is_read_back_and_adapted(untrained: Path, cells: Path, netw
     assert loaded.origin.licence == "a licence\n"
     assert loaded.context == ["GENE3", "GENE7", "GENE50"]
     run(untrained, [network], cells, tmp_path / "along", replace(SMALL, unfreeze=True))
-    weights = {out: [each.read_bytes() for each in sorted((tmp_path / out / "base").iterdir())] for out in ("out", "along")}
+    weights = {
+        out: [each.read_bytes() for each in sorted((tmp_path / out / "base").iterdir())] for out in ("out", "along")
+    }
     assert weights["out"] == weights["along"]  # the base is what was adapted, before training
     with pytest.raises(InputError, match="no readout 'masked'"):
         run(untrained, [network], cells, tmp_path / "other", readout="masked")

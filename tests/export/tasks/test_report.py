@@ -46,9 +46,9 @@ def test_the_first_line_is_the_verdict(random: np.random.Generator) -> None:
     arms = {"none": 0.0, "random": 0.4, "random both": 0.1, "ugrn": 0.2, "both": 0.3}
     first = report(made(arms, random)).splitlines()[0]
     assert first == (
-        "**The biology beats the random network**: `both` lies above the random network of its kind in 4 of 4 data sets "
-        "and splits (perturbation 1 of 1, drug-response 2 of 2, drug-class 1 of 1), by the 95 % interval of the paired "
-        "difference."
+        "**The biology beats the random network**: `both` lies above the random network of its kind in 4 of 4 data "
+        "sets and splits (perturbation 1 of 1, drug-response 2 of 2, drug-class 1 of 1), by the 95 % interval of the "
+        "paired difference."
     )
     behind = report(made({**arms, "both": 0.05}, random)).splitlines()[0]
     assert behind.startswith("**The biology does not beat the random network**: `both` lies above ")
@@ -142,7 +142,9 @@ def test_results_that_no_table_can_be_made_of_are_refused(random: np.random.Gene
 
 def test_an_arm_without_a_random_network_of_its_kind_has_a_dash(random: np.random.Generator) -> None:
     (place, *_) = places(made({"none": 0.0, "random": 0.1, "ugrn": 0.2, "both": 0.3}, random))
-    rows = {names[0]: [text for ((text, _),) in cells] for names, cells in differences_table(place, differences(place)).rows}
+    rows = {
+        names[0]: [text for ((text, _),) in cells] for names, cells in differences_table(place, differences(place)).rows
+    }
     assert "–" not in rows["ugrn"]
     assert rows["both"][::2] == ["–"] * len(METRICS[place.task])
 

@@ -88,7 +88,11 @@ def test_a_run_resumes_and_reports(folder: Path, joined: Path, tmp_path: Path) -
     assert fits.filter(arm="no edges")["edges"].unique().to_list() == [0.0]
     assert fits.filter(arm="none")["beta"].unique().to_list() == [0.0]
     text = (out / "RESULTS.md").read_text()
-    for said in ("few cells", "without the arms `cell-type`, `random cell-type`, `both`, `random both`: all cells are of one group", "left out"):
+    for said in (
+        "few cells",
+        "without the arms `cell-type`, `random cell-type`, `both`, `random both`: all cells are of one group",
+        "left out",
+    ):
         assert said in text
     facts = json.loads((out / "settings.json").read_text())
     assert facts["plan"]["seeds"] == 2
