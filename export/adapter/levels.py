@@ -98,7 +98,7 @@ def without_edges(file: WeightedNetwork) -> WeightedNetwork:
 
 
 def randomised(file: WeightedNetwork, random: np.random.Generator) -> WeightedNetwork:
-    """A random network of the same degrees, the weights dealt out anew; see `rewired` for what it raises."""
+    """A random network of the same degrees, the weights dealt out anew."""
     network = rewired(file.network, random)
     return replace(file, network=network, weights=None if file.weights is None else random.permutation(file.weights))
 

@@ -131,7 +131,7 @@ def _wirings(name: str, given: Given, links: Network | None, seed: int) -> Itera
     elif name.startswith(RANDOM):
         random = np.random.default_rng([seed, 0])
         for wiring in _wirings(name.removeprefix(RANDOM).strip() or UGRN, given, links, seed):
-            yield replace(wiring, network=rewired(wiring.network, random))  # edges of one source stay side by side
+            yield _dealt(wiring, random)
     elif name == "co-expression" and links is not None:
         yield Wiring(links)
     elif name == "text" and given.likeness is not None:
@@ -144,6 +144,15 @@ def _wirings(name: str, given: Given, links: Network | None, seed: int) -> Itera
             message = f"these data have no arm {name!r}; they have {', '.join(given.arms)}"
             raise ValueError(message)
         yield from found
+
+
+def _dealt(wiring: Wiring, random: np.random.Generator) -> Wiring:
+    """Other edges of the same degrees; which of a source's edges a state has is drawn anew, not how many."""
+    network = rewired(wiring.network, random)
+    if wiring.weights is None:
+        return replace(wiring, network=network)
+    order = np.lexsort((random.random(len(network)), network.sources))
+    return replace(wiring, network=network, weights=wiring.weights[:, order])
 
 
 def of_states(networks: Sequence[Network], state: Rows) -> Wiring:

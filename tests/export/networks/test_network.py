@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -47,8 +50,30 @@ def test_degrees_that_leave_no_other_graph(random: np.random.Generator) -> None:
     star = Network.of(np.array([0, 0, 1]), np.array([1, 2, 2]), 3)
     for _ in range(20):  # there is one simple graph of these degrees
         assert pairs(rewired(star, random)) == pairs(star)
-    with pytest.raises(ValueError, match="no random network"):
-        rewired(Network(np.array([0, 0]), np.array([1, 1]), 2), random)
+    nobody = Network.of([], [], 3)
+    assert len(rewired(nobody, random)) == 0
+
+
+def test_rewired_takes_dense_networks(random: np.random.Generator) -> None:
+    left, right = np.nonzero(random.random((30, 30)) < random.uniform(0.02, 0.98, size=30))
+    network = Network.of(left, right, 30)
+    other = rewired(network, random)
+    assert degrees(other) == degrees(network)
+    assert pairs(other) != pairs(network)
+    assert all(a != b for a, b in pairs(other))
+
+
+def test_rewired_draws_every_network_of_these_degrees_equally_often(random: np.random.Generator) -> None:
+    start = Network.of([0, 0, 1, 1, 2, 3], [4, 5, 5, 6, 6, 4], 7)
+    places = [(source, target) for source in range(4) for target in (4, 5, 6)]
+    subsets = [Network.of(*zip(*chosen, strict=True), 7) for chosen in itertools.combinations(places, len(start))]
+    alike = [frozenset(pairs(each)) for each in subsets if degrees(each) == degrees(start)]
+    draws = 200 * len(alike)
+    counts = Counter(frozenset(pairs(rewired(start, random))) for _ in range(draws))
+    assert set(counts) == set(alike)
+    assert len(alike) > 10
+    excess = sum((counts[each] - 200) ** 2 / 200 for each in alike)
+    assert excess < len(alike) + 5 * (2 * len(alike)) ** 0.5  # chi-squared, five standard deviations
 
 
 def test_nearest_against_a_plain_loop(random: np.random.Generator) -> None:

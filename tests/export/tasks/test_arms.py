@@ -79,6 +79,23 @@ def test_random_arms_of_states_have_as_many_targets_in_every_state(given: Given)
                 assert np.array_equal(*counts)
 
 
+def test_random_arms_share_no_more_than_chance_where_the_states_together_have_all_edges(
+    random: np.random.Generator,
+) -> None:
+    states = 40
+    networks = [draw(random) for _ in range(states)]
+    own = of_states(networks, np.arange(states))
+    assert len(own.network) > 0.98 * GENES * (GENES - 1)
+    drawn = make_arm("random cell-type", Given(ugrn=networks[0], by_group=own), None, 0).wirings[0]
+    assert drawn.weights is not None
+    shared = [
+        len(edges_of(state) & {edge for edge, there in zip(sorted(edges_of(drawn.network)), row, strict=True) if there})
+        for state, row in zip(networks, drawn.weights, strict=True)
+    ]
+    chance = GENES * TOP * TOP / (GENES - 1)
+    assert 0.7 * chance < np.mean(shared) < 1.3 * chance
+
+
 def test_seeds_draw_other_random_networks_and_the_same_one_again(given: Given) -> None:
     drawn = [edges_of(make_arm("random", given, None, seed).wirings[0].network) for seed in (0, 1, 0)]
     assert drawn[0] == drawn[2] != drawn[1]
