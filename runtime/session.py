@@ -74,7 +74,8 @@ class GraphSession:
     Args:
         path: of the graph.
         settings: provider and threads.
-        arena: keep freed memory for the next run. For runs of one shape; with others it would only grow.
+        arena: keep freed memory for the next run. For runs of one shape; with others it would only grow. Without it
+            memory is given back after each run on the CPU, and kept within one.
 
     Raises:
         ProviderError: CUDA was asked for and cannot be had.
@@ -84,7 +85,9 @@ class GraphSession:
         ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = settings.threads
-        options.enable_cpu_mem_arena = arena
+        self._run_options = ort.RunOptions()
+        if not arena:
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         options.enable_mem_pattern = False
         options.log_severity_level = 3
         wanted = _providers(ort, settings.provider)
@@ -134,7 +137,7 @@ class GraphSession:
         }
         try:
             outputs: list[NDArray[np.float32]] = (
-                self._session.run(None, feeds) if self.provider == "cpu" else self._run_bound(feeds)
+                self._session.run(None, feeds, self._run_options) if self.provider == "cpu" else self._run_bound(feeds)
             )
         except Exception as error:
             if any(word in str(error).lower() for word in OUT_OF_MEMORY):
