@@ -91,7 +91,7 @@ class Bench:
         With one thread it keeps its memory from run to run, as those of the workers of `ugrn network` do.
         """
         artifact = with_context(open_artifact(self.artifact(model)), self.sizes.context[model])
-        return Prober(artifact, RuntimeSettings("cpu", threads), probes, arena=threads == 1)
+        return Prober(artifact, RuntimeSettings("cpu", threads), probes, keep_memory=threads == 1)
 
     @cached_property
     def _mini(self) -> MiniBackbone:

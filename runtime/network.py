@@ -157,4 +157,4 @@ def _workers(artifact: Artifact, settings: RuntimeSettings, targets: int) -> tup
     fit = Prober(artifact, settings).sources_in_memory(min(targets, LEAST_TARGETS))
     workers = max(1, min(threads, fit, budget_mb // LEAST_BUDGET_MB))
     share = replace(settings, threads=max(1, threads // workers), memory_mb=budget_mb // workers)
-    return workers, Prober(artifact, share, arena=True)
+    return workers, Prober(artifact, share, keep_memory=True)

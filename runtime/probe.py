@@ -59,14 +59,18 @@ class Prober:
         artifact: an opened artifact.
         settings: provider, threads, memory budget.
         probes: which of ``vvp`` and ``gdt``; VVP alone runs the cheaper graph without the tangent.
-        arena: see `GraphSession`.
+        keep_memory: see `GraphSession`.
 
     Raises:
         InputError: a probe is not known.
     """
 
     def __init__(
-        self, artifact: Artifact, settings: RuntimeSettings, probes: tuple[str, ...] = PROBES, arena: bool = False
+        self,
+        artifact: Artifact,
+        settings: RuntimeSettings,
+        probes: tuple[str, ...] = PROBES,
+        keep_memory: bool = False,
     ) -> None:
         if not probes or not set(probes) <= set(PROBES):
             message = f"probes {list(probes)} are not known; expected one or both of {list(PROBES)}"
@@ -75,7 +79,7 @@ class Prober:
         self.settings = settings
         self.probes = probes
         self.grid = level_grid(artifact, probes)
-        self._arena = arena
+        self._keep_memory = keep_memory
         self._budget = memory_budget(settings)
 
     @cached_property
@@ -86,7 +90,7 @@ class Prober:
             ProviderError: CUDA was asked for and cannot be had.
         """
         graph = "gdt.onnx" if "gdt" in self.probes else "vvp.onnx"
-        return GraphSession(self.artifact.folder / graph, self.settings, self._arena)
+        return GraphSession(self.artifact.folder / graph, self.settings, self._keep_memory)
 
     @property
     def provider(self) -> str:

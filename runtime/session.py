@@ -74,17 +74,20 @@ class GraphSession:
     Args:
         path: of the graph.
         settings: provider and threads.
-        arena: keep freed memory for the next run. For runs of one shape; with others it would only grow.
+        keep_memory: what a run frees is kept for the next one. For runs of one shape: with others it would only grow.
+            Else the processor's memory is given back after each run.
 
     Raises:
         ProviderError: CUDA was asked for and cannot be had.
     """
 
-    def __init__(self, path: Path, settings: RuntimeSettings, arena: bool = False) -> None:
+    def __init__(self, path: Path, settings: RuntimeSettings, keep_memory: bool = False) -> None:
         ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = settings.threads
-        options.enable_cpu_mem_arena = arena
+        self._run_options = ort.RunOptions()
+        if not keep_memory:
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         options.enable_mem_pattern = False
         options.log_severity_level = 3
         wanted = _providers(ort, settings.provider)
@@ -134,7 +137,7 @@ class GraphSession:
         }
         try:
             outputs: list[NDArray[np.float32]] = (
-                self._session.run(None, feeds) if self.provider == "cpu" else self._run_bound(feeds)
+                self._session.run(None, feeds, self._run_options) if self.provider == "cpu" else self._run_bound(feeds)
             )
         except Exception as error:
             if any(word in str(error).lower() for word in OUT_OF_MEMORY):
@@ -157,7 +160,7 @@ class GraphSession:
             binding.bind_ortvalue_input(name, kept[1])
         for output in self._session.get_outputs():
             binding.bind_output(output.name, self.provider, 0)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, self._run_options)
         copied: list[NDArray[np.float32]] = binding.copy_outputs_to_cpu()
         return copied
 

@@ -24,12 +24,12 @@ class Cramped:
     def __init__(self, inner: Any, most: int) -> None:
         self.inner, self.most, self.refused = inner, most, 0
 
-    def run(self, outputs: None, feeds: dict[str, Any]) -> Any:
+    def run(self, outputs: None, feeds: dict[str, Any], options: Any) -> Any:
         if feeds["levels"].size * feeds["targets"].size > self.most:
             self.refused += 1
             message = "BFCArena::AllocateRawInternal: Failed to allocate memory for requested buffer of size 123"
             raise RuntimeError(message)
-        return self.inner.run(outputs, feeds)
+        return self.inner.run(outputs, feeds, options)
 
 
 @pytest.mark.parametrize("most", [2000, 150, 20, 9])
