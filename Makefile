@@ -9,7 +9,8 @@ SOURCES := $(shell git ls-files export report runtime cli artifacts pyproject.to
 demo: $(DEMO)/ready  ## lean install (no torch), then score the bundled artifact's example pairs
 	$(DEMO)/bin/ugrn score --example -o demo-edges.csv --top 15
 
-test: export OMP_NUM_THREADS := 1  # two workers on two cores: with more threads they wait for each other
+# Two workers share two cores: with more threads each they would wait for each other.
+test: export OMP_NUM_THREADS := 1
 test: check  ## everything: ruff, mypy strict, pytest
 	$(DEV)/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 	$(DEV)/bin/python -m pytest -m slow --numprocesses 2 --dist loadfile
