@@ -92,9 +92,7 @@ def rewired(network: Network, random: np.random.Generator, rounds: int = 20) -> 
             pool = random.permutation(sorted(left | right)).tolist()
             rows[one] = rows[one] - left | set(pool[: len(left)])
             rows[other] = rows[other] - right | set(pool[len(left) :])
-    counts = [len(row) for row in rows]
-    targets = np.fromiter((target for row in rows for target in row), np.int64, sum(counts))
-    return Network.of(np.repeat(sources, counts), targets, network.genes)
+    return Network.of(network.sources, [target for row in rows for target in row], network.genes)
 
 
 def nearest(likeness: Matrix, network: Network) -> Network:
