@@ -111,7 +111,7 @@ def test_the_planted_network_helps_more_than_a_random_one(tmp_path: Path) -> Non
     cells = TrainingCells(
         sparse_cells(160, 5), np.arange(GENES), np.arange(160) % 2 == 0, (0.1, np.inf), (-np.inf, np.inf), {}, ""
     )
-    config = AdaptConfig(steps=200, cells=8, asked=GENES, rate=1e-2, perturbation=0.0, evaluated=80)
+    config = AdaptConfig(steps=300, cells=8, asked=GENES, rate=1e-2, perturbation=0.0, evaluated=80)
     found = {}
     for name, network in (("planted", planted), ("random", rewired(planted, np.random.default_rng(6)))):
         subject = Subject(wide_backbone(4), "mvc", [WeightedNetwork(network)], cells)
@@ -119,7 +119,7 @@ def test_the_planted_network_helps_more_than_a_random_one(tmp_path: Path) -> Non
     error = {name: each["error"] for name, each in found.items()}
     assert error["planted"]["before"] == error["random"]["before"]
     assert error["random"]["after"] < error["random"]["before"]
-    assert error["planted"]["after"] < error["random"]["after"] - 0.005
+    assert error["planted"]["after"] < error["random"]["after"] - 0.01
     for control in ("without_edges", "random_network"):
         more, standard_error = found["planted"]["more_than_after"][control]
         assert more == pytest.approx(error["planted"][control] - error["planted"]["after"])
