@@ -33,7 +33,8 @@ def run(bench: Bench) -> Rows:
 def _graph(bench: Bench, model: str, graph: str, threads: int) -> dict[str, Any]:
     bench.say(f"limit: {model} {graph}, {threads or 'all'} threads")
     prober = bench.prober(model, GRAPHS[graph], threads)
-    width, feeds = runtime_feeds(prober, MOST_SOURCES, bench.sizes.targets)
+    width, of_graphs = runtime_feeds(prober, MOST_SOURCES, bench.sizes.targets)
+    feeds, session = of_graphs[f"{graph}.onnx"], prober.sessions[f"{graph}.onnx"]
     counted = count(prober.artifact.folder / f"{graph}.onnx", feeds)
     shapes = _shapes(bench, model, feeds[0][3].size)
     products = {
@@ -41,7 +42,7 @@ def _graph(bench: Bench, model: str, graph: str, threads: int) -> dict[str, Any]
         for m, k, n in shapes
         for backend, call in matrix_calls(m, k, n, threads).items()
     }
-    calls: dict[str, Any] = {"graph": lambda: [prober.session.run(*feed) for feed in feeds]}
+    calls: dict[str, Any] = {"graph": lambda: [session.run(*feed) for feed in feeds]}
     calls |= {name: call for name, (call, _) in products.items()}
     seconds = interleaved(calls, bench.sizes.repeats)
     rates = {name: operations / seconds[name] / 1e9 for name, (_, operations) in products.items()}

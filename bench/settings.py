@@ -16,7 +16,7 @@ from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.backbones.scgpt import ScGPT
 from ugrn.export.graph import Arrays
 from ugrn.runtime import RuntimeSettings, open_artifact
-from ugrn.runtime.probe import Prober
+from ugrn.runtime.probe import GRADIENT_GRAPH, Prober
 from ugrn.runtime.translator import PROBES
 
 MODELS = ("mini", "scgpt")
@@ -102,19 +102,19 @@ class Bench:
         return random_scgpt(self.folder / "checkpoint", self.sizes.scgpt)
 
 
-def runtime_feeds(prober: Prober, sources: int, targets: int) -> tuple[int, list[Arrays]]:
-    """How many sources the runtime takes at once out of `sources`, and what it then feeds the graph for one block.
+def runtime_feeds(prober: Prober, sources: int, targets: int) -> tuple[int, dict[str, list[Arrays]]]:
+    """How many sources the runtime takes at once out of `sources`, and what it then feeds each graph for one block.
 
-    The block is the runtime's own: `Prober.cells` runs on a stand-in for its session that records.
+    The block is the runtime's own: `Prober.cells` runs on stand-ins for its sessions that record.
     """
     width, step = prober.block_size(sources, targets)
-    recorder = _Recorder(1 + ("gdt" in prober.probes))
+    recorders = {graph: _Recorder(1 + (graph == GRADIENT_GRAPH)) for graph in prober.grid.graphs}
     stand_in = Prober(prober.artifact, prober.settings, prober.probes)
-    stand_in.__dict__["session"] = recorder
+    stand_in.__dict__["sessions"] = recorders
     ids = np.arange(width + targets, dtype=np.int32)
     for first in range(width, width + targets, step):
         stand_in.cells(ids[:width], ids[first : first + step])
-    return width, recorder.feeds
+    return width, {graph: recorder.feeds for graph, recorder in recorders.items()}
 
 
 class _Recorder:

@@ -2,10 +2,11 @@
 
 - paper: one reverse-mode pass per pair and level in torch, a forward pass before each. Timed for a handful and
   EXTRAPOLATED to all targets and the gradient's levels; also with the forward pass shared by the targets of a level.
-- jvp: `torch.func.jvp` of the plain forward pass in eager torch, all levels in one batch.
-- dual: the module we export, run in eager torch.
-- plain: the plain forward pass with tangent rules, exported and run by onnxruntime.
-- ours: the gradient graph, run as the runtime runs it.
+- jvp: `torch.func.jvp` of the plain forward pass in eager torch, all levels of the gradient graph in one batch; the
+  plain forward pass alone where the runtime runs the graph without the gradient.
+- dual: the modules we export, run in eager torch.
+- plain: the plain forward pass with tangent rules at all levels, exported and run by onnxruntime: nothing is left out.
+- ours: the graphs, run as the runtime runs them.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from timing import interleaved
 from ugrn.export.graph import export_onnx, random_inputs
 from ugrn.export.virtual_cell import ProbeGraph
 from ugrn.runtime import RuntimeSettings
-from ugrn.runtime.probe import Prober
+from ugrn.runtime.probe import GRADIENT_GRAPH, VALUE_GRAPH, Prober
 from ugrn.runtime.session import GraphSession
 
 TOLERANCE = 1e-4  # of the largest absolute value, float32 all over
 MOST_SOURCES = 64
 Call = Callable[[], object]
+Part = Callable[[Inputs], object]
 
 
 def run(bench: Bench) -> Rows:
@@ -44,22 +46,30 @@ def _model(bench: Bench, model: str) -> dict[str, Any]:
     export_onnx(PlainProbe(backbone, "mvc", prober.artifact.manifest.baseline), True, path)
     plain_session = GraphSession(path, RuntimeSettings("cpu"))
     plain = PlainGraph(backbone).eval()
-    dual = ProbeGraph(backbone, "mvc", prober.artifact.manifest.baseline, tangent=True).eval()
+    dual, value = (
+        ProbeGraph(backbone, "mvc", prober.artifact.manifest.baseline, tangent).eval() for tangent in (True, False)
+    )
     deviations = _check(plain, dual, plain_session, prober)
     bench.say(f"sides: {model} agrees, {max(deviations.values()):.0e} at most; timing")
     width, feeds = runtime_feeds(prober, MOST_SOURCES, bench.sizes.targets)
-    calls: dict[str, Call] = {"ours": lambda: [prober.session.run(*feed) for feed in feeds]}
+    calls: dict[str, Call] = {
+        "ours": lambda: [prober.sessions[graph].run(*feed) for graph, each in feeds.items() for feed in each]
+    }
     batch = {"ours": width}
     for sources in bench.sizes.batches[model]:
         arrays = _block(prober, sources, bench.sizes.targets)
-        inputs = _tensors(arrays)
-        calls |= {f"jvp {sources}": _frozen(by_jvp, plain, inputs), f"dual {sources}": _frozen(dual, *inputs)}
+        parts = {graph: _tensors(_at(arrays, levels)) for graph, levels in prober.grid.graphs.items()}
+        calls |= {f"jvp {sources}": _frozen(_eager, partial(by_jvp, plain), lambda inputs: plain(*inputs), parts)}
+        calls |= {
+            f"dual {sources}": _frozen(_eager, lambda inputs: dual(*inputs), lambda inputs: value(*inputs), parts)
+        }
         calls[f"plain {sources}"] = partial(plain_session.run, *arrays)
         batch |= {f"{way} {sources}": sources for way in ("jvp", "dual", "plain")}
     calls |= _reverse_calls(plain, _tensors(_block(prober, 1, bench.sizes.targets)))
     seconds = interleaved(calls, bench.sizes.repeats)
     row = {"model": model, "context": bench.sizes.context[model], "targets": bench.sizes.targets}
-    return row | {"levels": len(prober.grid.levels), "deviations": deviations} | _compared(seconds, batch, prober, row)
+    row |= {"levels": {graph: part.stop - part.start for graph, part in prober.grid.graphs.items()}}
+    return row | {"deviations": deviations} | _compared(seconds, batch, prober, row)
 
 
 def _compared(seconds: dict[str, float], batch: dict[str, int], prober: Prober, row: dict[str, Any]) -> dict[str, Any]:
@@ -101,6 +111,17 @@ def _frozen(function: Callable[..., object], *arguments: object) -> Call:
     return call
 
 
+def _eager(steep: Part, flat: Part, parts: dict[str, Inputs]) -> list[object]:
+    """Each graph's levels by torch: with gradient, or without."""
+    return [(steep if graph == GRADIENT_GRAPH else flat)(inputs) for graph, inputs in parts.items()]
+
+
+def _at(arrays: tuple[NDArray[Any], ...], part: slice) -> tuple[NDArray[Any], ...]:
+    """Some of the levels of a block."""
+    context, values, sources, levels, targets = arrays
+    return context, values, sources, levels[:, part].copy(), targets
+
+
 def _block(prober: Prober, sources: int, targets: int) -> tuple[NDArray[Any], ...]:
     """Inputs of `ProbeGraph.forward` as the runtime makes them, all levels in one batch."""
     artifact = prober.artifact
@@ -116,15 +137,17 @@ def _check(plain: PlainGraph, dual: ProbeGraph, plain_session: GraphSession, pro
         RuntimeError: above `TOLERANCE`.
     """
     manifest = prober.artifact.manifest
-    low, high = float(prober.grid.levels[0]), float(prober.grid.levels[-1])
+    low, high = float(prober.grid.levels.min()), float(prober.grid.levels.max())
     rng, genes = np.random.default_rng(0), len(prober.artifact.names.symbols)
     arrays = random_inputs(genes, (2, 3, min(len(prober.artifact.context), 64), 7), rng, (low, high))
     inputs = _tensors(arrays)
     value, gradient = (each.numpy() for each in by_jvp(plain, inputs))
     with torch.no_grad():
         ways = {"dual": [each.numpy() for each in dual(*inputs)]}
-    ways |= {"plain graph": plain_session.run(*arrays), "our graph": prober.session.run(*arrays)}
+    ways |= {"plain graph": plain_session.run(*arrays), "our graph": prober.sessions[GRADIENT_GRAPH].run(*arrays)}
     found = {name: max(_deviation(value, v), _deviation(gradient, g)) for name, (v, g) in ways.items()}
+    if VALUE_GRAPH in prober.sessions:
+        found["our graph without gradient"] = _deviation(value, prober.sessions[VALUE_GRAPH].run(*arrays)[0])
     spots = [(level, target) for level in range(3) for target in (0, 6)]
     passes = [backward(*leaf_value(plain, one_pair(inputs, *spot))).item() for spot in spots]
     known = np.array([gradient[0, level, target] for level, target in spots])

@@ -60,7 +60,7 @@ ContextSize = Annotated[int, typer.Option(help="Context genes taken from cells; 
 Provider = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0: as many as the machine offers.")]
 MemoryMb = Annotated[
-    int, typer.Option(help="Memory budget of the graph's runs, MiB; 0: 256 on the CPU, half of what is free on a GPU.")
+    int, typer.Option(help="Memory budget of the graph's runs, MiB; 0: 1024 on the CPU, half of what is free on a GPU.")
 ]
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .tangent import Dual, split
 
+WIDE = 64  # of a head's width: from here on heads attend one by one, so that one's scores stay in the cache
 HIDDEN = -1e30  # finite, so that a row that may see nothing stays a number
 
 
@@ -36,15 +37,31 @@ def attend_context(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) -> Te
     Returns:
         ``[R, H, N, h]``.
     """
+    if q.shape[-1] < WIDE:
+        return _attend(q, k, v, hidden)
+    heads = [slice(head, head + 1) for head in range(q.shape[1])]
+    return torch.cat([_attend(q[:, head], k[:, head], v[:, head], hidden) for head in heads], dim=1)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) -> Tensor:
+    """`attend_context` of all heads at once."""
     (qv, qt), (kv, kt), (vv, vt) = split(q), split(k), split(v)
-    weights = F.softmax(_masked(_scores(qv, kv), hidden), dim=-1)
-    value = torch.matmul(weights, vv)
+    weights = F.softmax(_scores(*_masking(qv, kv, hidden), qv.shape[-1]), dim=-1)
     slope = _scores_tangent(qv, qt, kv, kt)
-    parts = [torch.matmul(weights, vt)] if vt is not None else []
+    if vt is None:
+        value, parts = torch.matmul(weights, vv), []
+    else:
+        value, carried = _halves(torch.matmul(weights, torch.cat([vv, vt], dim=-1)))
+        parts = [carried]
     if slope is not None:
         flow = weights * slope
         parts += [torch.matmul(flow, vv), -flow.sum(-1, keepdim=True) * value]
     return value if not parts else Dual(value, sum(parts[1:], parts[0]))  # type: ignore[return-value]
+
+
+def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    width = x.shape[-1] // 2
+    return x[..., :width], x[..., width:]
 
 
 def attend_shared(q: Tensor, k: Tensor, v: Tensor, own_k: Tensor, own_v: Tensor, hidden: Tensor | None) -> Tensor:
@@ -61,13 +78,17 @@ def attend_shared(q: Tensor, k: Tensor, v: Tensor, own_k: Tensor, own_v: Tensor,
     Returns:
         ``[R, H, B, h]``.
     """
+    if k.shape[2] == 0:
+        return own_v[:, :, :0]
     scores = _masked(_scores(q, k), hidden)  # [S, H, B, B]
-    among = torch.matmul(F.softmax(scores, dim=-1), v).unsqueeze(1)  # [S, 1, H, B, h]
-    total = torch.logsumexp(scores, dim=-1, keepdim=True).unsqueeze(1)  # [S, 1, H, B, 1]
+    weights = F.softmax(scores, dim=-1)
+    among = torch.matmul(weights, v).unsqueeze(1)  # [S, 1, H, B, h]
+    # The largest weight is exp(largest score - logsumexp): no exponential of every score once more.
+    total = scores.amax(-1, keepdim=True) - torch.log(weights.amax(-1, keepdim=True))  # logsumexp [S, H, B, 1]
     own = torch.matmul(q, own_k.transpose(-2, -1)) * (1.0 / math.sqrt(q.shape[-1]))  # [R, H, B, 1]
     each = among.shape[0], own.shape[0] // among.shape[0]  # S, K
     own = own.reshape(*each, *own.shape[1:])  # [S, K, H, B, 1]
-    weight = torch.sigmoid(own - total)
+    weight = torch.sigmoid(own - total.unsqueeze(1))
     own_v = own_v.reshape(*each, *own_v.shape[1:])
     mixed = among + weight * (own_v - among)  # [S, K, H, B, h]
     return mixed.reshape(own_k.shape[0], *mixed.shape[2:])
@@ -108,6 +129,22 @@ def _scores_tangent(q: Tensor, q_tangent: Tensor | None, k: Tensor, k_tangent: T
     if q_tangent is not None:
         return _scores(q_tangent, k)
     return None if k_tangent is None else _scores(q, k_tangent)
+
+
+def _masking(q: Tensor, k: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Queries and keys with one column more, by which a hidden key's score is put out of reach, at no pass over the
+    scores.
+
+    Args:
+        q: ``[R, H, N, h]``.
+        k: ``[R, H, L, h]``.
+        hidden: bool ``[R, 1, 1, L]``, or None.
+    """
+    if hidden is None:
+        return q, k
+    column = torch.where(hidden, HIDDEN, 0.0).to(k.dtype).transpose(-2, -1)  # [R, 1, L, 1]
+    ones = torch.ones((), dtype=q.dtype, device=q.device).expand(*q.shape[:-1], 1)
+    return torch.cat([q, ones], dim=-1), torch.cat([k, column.expand(*k.shape[:-1], 1)], dim=-1)
 
 
 def _masked(scores: Tensor, hidden: Tensor | None) -> Tensor:

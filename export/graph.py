@@ -79,7 +79,14 @@ def export_onnx(probe: Probe, tangent: bool, path: Path) -> None:
             opset_version=OPSET,
             verbose=False,
         )
+        _forget_where(cast(Any, program).model)
         cast(Any, program).save(path, external_data=False)
+
+
+def _forget_where(model: Any) -> None:
+    """Drop the exporter's record of the code each node came from: it names folders of this machine."""
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()
 
 
 def export_torchscript(probe: Probe, tangent: bool, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Pairs are grouped by source; a block of sources runs through the graph at once with the union of its targets,
 and the features of the asked pairs are picked out. VVP and GDT share one pass: the gradient graph also gives
-the value, and the baseline is one more level.
+the value, and the baseline is one more level. Where many levels need no gradient, they take the graph without it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from .translator import PROBES
 MOST_SOURCES = 64
 MOST_PAIRS = 1 << 18
 LEAST_TARGETS = 1024
+LEAST_VALUES = 0.25  # of the levels, from which on those that need no gradient take the graph without it
+GRADIENT_GRAPH, VALUE_GRAPH = "gdt.onnx", "vvp.onnx"
 CACHE = 48 << 20  # bytes of contexts, by the estimate below; measured (bench/NOTES.md)
 
 Features = dict[str, NDArray[np.float32]]
@@ -29,27 +32,41 @@ Features = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Grid:
-    """The levels one pass runs: the union of the probes' levels and the baseline.
+    """The levels that are run: the union of those the probes need, and the baseline.
 
     Attributes:
-        levels: float32 ``[K]``, ascending.
+        levels: float32 ``[K]``; those that need the gradient come first, else ascending.
         rows: per probe, the places of its levels in `levels`.
         baseline: place of the baseline.
+        graphs: name of a graph -> which of `levels` it runs.
     """
 
     levels: NDArray[np.float32]
     rows: dict[str, NDArray[np.intp]]
     baseline: int
+    graphs: dict[str, slice]
 
 
 def level_grid(artifact: Artifact, probes: tuple[str, ...]) -> Grid:
-    """The union of levels that `probes` need."""
+    """The union of levels that `probes` need.
+
+    A level that needs no gradient costs about half in the graph without it. Another graph has to be loaded for that,
+    and computes anew what all levels of a source share: `LEAST_VALUES` says from where on it is worth it.
+    """
     manifest = artifact.manifest
+    steep = set(manifest.gdt_levels) if "gdt" in probes else set()
+    flat = {manifest.baseline, *(manifest.vvp_levels if "vvp" in probes else ())} - steep
+    if steep and len(flat) < LEAST_VALUES * (len(steep) + len(flat)):
+        steep, flat = steep | flat, set()
+    levels = sorted(steep) + sorted(flat)
+    parts = {GRADIENT_GRAPH: slice(0, len(steep)), VALUE_GRAPH: slice(len(steep), len(levels))}
     asked = {"vvp": manifest.vvp_levels, "gdt": manifest.gdt_levels}
-    needed = {level for probe in probes for level in asked[probe]} | {manifest.baseline}
-    levels = np.array(sorted(needed), np.float32)
-    rows = {probe: np.searchsorted(levels, np.array(asked[probe], np.float32)) for probe in probes}
-    return Grid(levels, rows, int(np.searchsorted(levels, np.float32(manifest.baseline))))
+    return Grid(
+        np.array(levels, np.float32),
+        {probe: np.array([levels.index(level) for level in asked[probe]]) for probe in probes},
+        levels.index(manifest.baseline),
+        {graph: part for graph, part in parts.items() if part.start < part.stop},
+    )
 
 
 class Prober:
@@ -83,19 +100,19 @@ class Prober:
         self._budget = memory_budget(settings)
 
     @cached_property
-    def session(self) -> GraphSession:
-        """The graph, opened when it is first needed.
+    def sessions(self) -> dict[str, GraphSession]:
+        """The graphs of `Grid.graphs`, opened when they are first needed.
 
         Raises:
             ProviderError: CUDA was asked for and cannot be had.
         """
-        graph = "gdt.onnx" if "gdt" in self.probes else "vvp.onnx"
-        return GraphSession(self.artifact.folder / graph, self.settings, self._keep_memory)
+        folder = self.artifact.folder
+        return {graph: GraphSession(folder / graph, self.settings, self._keep_memory) for graph in self.grid.graphs}
 
     @property
     def provider(self) -> str:
-        """What the graph runs on: ``cpu`` or ``cuda``."""
-        return self.session.provider
+        """What the graphs run on, which are opened for it: ``cpu`` or ``cuda``."""
+        return next(iter(self.sessions.values())).provider
 
     def features(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> Features:
         """Features of pairs given by gene ids ``[N]``; per probe float32 ``[N, number of levels]``.
@@ -128,11 +145,11 @@ class Prober:
         return out
 
     def cells(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
-        """Value and, where a probe needs it, gradient of every source with every target, each ``[S, K, Q]``.
+        """Value ``[S, K, Q]`` and, where a probe needs it, gradient ``[S, T, Q]`` of every source with every target.
 
-        All levels go through the graph at once, or in parts where the memory budget asks for it. Sources and targets
-        are the caller's to cut; see `block_size`. Where memory runs out all the same, the budget is halved for good
-        and the sources, or the targets, are run in halves.
+        The gradient is that of the first T levels; see `Grid`. The levels of a graph go through it at once, or in
+        parts where the memory budget asks for it. Sources and targets are the caller's to cut; see `block_size`. Where
+        memory runs out all the same, the budget is halved for good and the sources, or the targets, are run in halves.
 
         Raises:
             DeviceMemoryError: there is no memory for one source and one target.
@@ -150,19 +167,24 @@ class Prober:
         return [np.concatenate(each, axis=0 if len(sources) > 1 else 2) for each in zip(*parts, strict=True)]
 
     def _run(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
-        grid = self.grid.levels
-        step = int(np.clip(self._budget // (len(sources) * self._level_bytes(len(targets))), 1, len(grid)))
-        parts = [
-            self.session.run(
-                self.artifact.context,
-                self.artifact.context_values,
-                sources.astype(np.int64),
-                np.tile(grid[first : first + step], (len(sources), 1)),
-                targets.astype(np.int64),
-            )
-            for first in range(0, len(grid), step)
-        ]
-        return [np.concatenate(each, axis=1) for each in zip(*parts, strict=True)]
+        outputs: list[list[NDArray[np.float32]]] = []
+        for graph, part in self.grid.graphs.items():
+            levels = self.grid.levels[part]
+            most = int(np.clip(self._budget // (len(sources) * self._level_bytes(len(targets))), 1, len(levels)))
+            for some in np.array_split(levels, -(-len(levels) // most)):  # of about equal size
+                outputs.append(
+                    self.sessions[graph].run(
+                        self.artifact.context,
+                        self.artifact.context_values,
+                        sources.astype(np.int64),
+                        np.tile(some, (len(sources), 1)),
+                        targets.astype(np.int64),
+                    )
+                )
+        if len(outputs) == 1:
+            return outputs[0]
+        both = zip_longest(*outputs)  # the gradient graph's runs come first
+        return [np.concatenate([part for part in each if part is not None], axis=1) for each in both]
 
     def _pick(
         self,

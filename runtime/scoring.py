@@ -247,7 +247,7 @@ class Scorer:
     def _prober(self, probes: tuple[str, ...]) -> Prober:
         if probes not in self._probers:
             self._probers[probes] = Prober(self.artifact, self.settings, probes)
-            _ = self._probers[probes].session  # a provider that is not there is told of at once
+            _ = self._probers[probes].sessions  # a provider that is not there is told of at once
         return self._probers[probes]
 
     def _usable(self, pairs: PairsLike) -> ResolvedPairs:

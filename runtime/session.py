@@ -16,7 +16,7 @@ from .errors import ArtifactError, DeviceMemoryError, InputError, MissingExtraEr
 Provider = Literal["auto", "cpu", "cuda"]
 MOST_THREADS = 1024
 LEAST_BUDGET_MB = 16
-CPU_BUDGET_MB = 256
+CPU_BUDGET_MB = 1024
 OUT_OF_MEMORY = ("out of memory", "failed to allocate", "bad_alloc", "bad allocation", "cublas_status_alloc_failed")
 CUDA_LIBRARIES = ("libcudart.so.13", "libcudart.so.12", "cudart64_13.dll", "cudart64_12.dll")
 _ORT_NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ugrn.runtime import Scorer
 from ugrn.runtime.artifact import Artifact
 from ugrn.runtime.genes import GeneNames
-from ugrn.runtime.probe import Prober
+from ugrn.runtime.probe import VALUE_GRAPH, Prober
 from ugrn.runtime.session import RuntimeSettings
 from ugrn.runtime.states import CONVERSIONS, Cells
 
@@ -217,7 +217,7 @@ def predictions(artifact: Artifact, settings: RuntimeSettings, sources: Ids, lev
         for start in range(0, len(targets), step):
             asked = slice(start, start + step)
             grid = np.ascontiguousarray(levels[rows], np.float32)
-            out[rows, :, asked] = prober.session.run(
+            out[rows, :, asked] = prober.sessions[VALUE_GRAPH].run(
                 artifact.context, artifact.context_values, sources[rows], grid, targets[asked]
             )[0]
     return out

@@ -70,6 +70,14 @@ def test_weights_are_inside_the_file_and_ops_are_standard(untrained: Path) -> No
     assert all(all(names) for names in dims.values()), dims
 
 
+def test_graphs_do_not_say_where_they_were_made(untrained: Path) -> None:
+    here = Path(graph.__file__).resolve()
+    for name in ("vvp.onnx", "gdt.onnx"):
+        content = (untrained / name).read_bytes()
+        for told in (b"stack_trace", b"site-packages", *(str(folder).encode() for folder in here.parents[:-2])):
+            assert told not in content
+
+
 def test_a_deviating_graph_leaves_nothing_behind(
     tmp_path: Path, backbone: MiniBackbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:

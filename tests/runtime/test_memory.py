@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from ugrn.runtime import InputError, RuntimeSettings, load, open_artifact, session
 from ugrn.runtime.errors import DeviceMemoryError
-from ugrn.runtime.probe import Prober
+from ugrn.runtime.probe import GRADIENT_GRAPH, Prober
 from ugrn.runtime.session import GraphSession
 
 SOURCES, TARGETS = np.arange(5, dtype=np.int32), np.arange(10, 40, dtype=np.int32)
@@ -36,7 +37,7 @@ class Cramped:
 def test_running_out_of_memory_halves_the_block_and_goes_on(artifact: Path, most: int) -> None:
     prober = Prober(open_artifact(artifact), RuntimeSettings("cpu"))
     expected, budget = prober.cells(SOURCES, TARGETS), prober._budget
-    cramped = prober.session._session = Cramped(prober.session._session, most)
+    cramped = prober.sessions[GRADIENT_GRAPH]._session = Cramped(prober.sessions[GRADIENT_GRAPH]._session, most)
     for found, known in zip(prober.cells(SOURCES, TARGETS), expected, strict=True):
         np.testing.assert_allclose(found, known, atol=1e-5)
     fits = len(SOURCES) * len(prober.grid.levels) * len(TARGETS) <= most
@@ -44,9 +45,33 @@ def test_running_out_of_memory_halves_the_block_and_goes_on(artifact: Path, most
     assert (prober._budget == budget) == fits
 
 
+class Counting:
+    """An onnxruntime session that notes how many levels it is given."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.levels = inner, list[int]()
+
+    def run(self, outputs: None, feeds: dict[str, Any], options: Any) -> Any:
+        self.levels.append(feeds["levels"].shape[1])
+        return self.inner.run(outputs, feeds, options)
+
+
+@pytest.mark.parametrize(("fitting", "runs"), [(9, [9]), (8, [5, 4]), (4, [3, 3, 3]), (2, [2, 2, 2, 2, 1])])
+def test_levels_that_do_not_fit_are_cut_into_runs_of_about_equal_size(
+    artifact: Path, squeeze: Callable[[Path, int, int], None], fitting: int, runs: list[int]
+) -> None:
+    expected = Prober(open_artifact(artifact), RuntimeSettings("cpu")).cells(SOURCES[:1], TARGETS)
+    squeeze(artifact, fitting, len(TARGETS))
+    prober = Prober(open_artifact(artifact), RuntimeSettings("cpu"))
+    counting = prober.sessions[GRADIENT_GRAPH]._session = Counting(prober.sessions[GRADIENT_GRAPH]._session)
+    for found, known in zip(prober.cells(SOURCES[:1], TARGETS), expected, strict=True):
+        np.testing.assert_allclose(found, known, atol=1e-5)
+    assert counting.levels == runs
+
+
 def test_no_memory_for_a_single_pair_is_an_error(artifact: Path) -> None:
     prober = Prober(open_artifact(artifact), RuntimeSettings("cpu"))
-    prober.session._session = Cramped(prober.session._session, 0)
+    prober.sessions[GRADIENT_GRAPH]._session = Cramped(prober.sessions[GRADIENT_GRAPH]._session, 0)
     with pytest.raises(DeviceMemoryError, match="1 sources and 1 targets"):
         prober.cells(SOURCES, TARGETS)
 
@@ -73,7 +98,7 @@ NAMES = ("context", "context_values", "sources", "levels", "targets")
 
 
 def test_the_budget_is_half_of_what_is_free_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert session.memory_budget(RuntimeSettings("cpu")) == 256 << 20
+    assert session.memory_budget(RuntimeSettings("cpu")) == 1 << 30
     assert session.memory_budget(RuntimeSettings("cpu", memory_mb=77)) == 77 << 20
     monkeypatch.setattr(session, "_providers", lambda ort, asked: ["cuda", "cpu"])
 
@@ -84,7 +109,7 @@ def test_the_budget_is_half_of_what_is_free_on_a_gpu(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(cudaMemGetInfo=tell))
     assert session.memory_budget(RuntimeSettings("auto")) == 20 << 30
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(cudaMemGetInfo=lambda *_: 2))
-    assert session.memory_budget(RuntimeSettings("auto")) == 256 << 20
+    assert session.memory_budget(RuntimeSettings("auto")) == 1 << 30
     with pytest.raises(InputError, match="at least 16, or 0"):
         RuntimeSettings(memory_mb=8)
 

@@ -13,12 +13,14 @@ import polars as pl
 import pytest
 import torch
 
+from ugrn.export.backbones.base import Origin, with_levels
 from ugrn.export.backbones.mini import MiniBackbone
+from ugrn.export.bundle import ExportSettings, write_artifact
 from ugrn.export.graph import Probe, autograd_reference
 from ugrn.runtime import InputError, PairListError, ScoreSettings, load
 from ugrn.runtime.artifact import open_artifact
 from ugrn.runtime.errors import ArtifactError
-from ugrn.runtime.probe import Prober
+from ugrn.runtime.probe import Prober, level_grid
 from ugrn.runtime.session import RuntimeSettings
 from ugrn.runtime.translator import Calibration, Translator, load_translator, logit, save_translator, sigmoid
 
@@ -56,6 +58,37 @@ def test_features_equal_one_pair_at_a_time(artifact: Path, backbone: MiniBackbon
     for probe, values in expected.items():
         found = frame.select(f"{probe}_{k + 1}" for k in range(8)).to_numpy()
         np.testing.assert_allclose(found, values, atol=2e-6 + 1e-5 * np.abs(values).max())
+
+
+LEVELS = (-3.0, -2.0, -1.0, 0.5, 1.5, 2.0, 4.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("gdt_levels", "steep", "flat"),
+    [
+        ((-3.0, -2.0, -1.0, 0.0, 1.5, 2.0, 4.0, 6.0), 10, 0),  # two levels of ten are too few for another graph
+        ((-3.0, -2.0, -1.0, 0.25, 1.0, 3.0, 4.0, 6.0), 8, 5),
+        ((-2.5, -1.5, -0.5, 0.25, 1.0, 2.5, 3.5, 4.5), 8, 9),
+    ],
+)
+def test_levels_that_need_no_gradient_take_the_graph_without_it_where_they_are_many(
+    tmp_path: Path, backbone: MiniBackbone, squeeze: Squeeze, gdt_levels: tuple[float, ...], steep: int, flat: int
+) -> None:
+    card = with_levels(backbone.card, 0.0, LEVELS, gdt_levels)
+    write_artifact(backbone, tmp_path / "a", ExportSettings(context=("GENE3", "GENE7"), card=card), Origin())
+    opened = open_artifact(tmp_path / "a")
+    ran = {graph: part.stop - part.start for graph, part in level_grid(opened, ("vvp", "gdt")).graphs.items()}
+    assert ran == {"gdt.onnx": steep} | ({"vvp.onnx": flat} if flat else {})
+    assert list(level_grid(opened, ("gdt",)).graphs) == ["gdt.onnx"]
+    assert list(level_grid(opened, ("vvp",)).graphs) == ["vvp.onnx"]
+    pairs = [*ROWS[:5], ("GENE3", "GENE7")]
+    expected = slow_features(tmp_path / "a", backbone, pairs)
+    sources, targets = np.array([[int(name[4:]) for name in pair] for pair in pairs], np.int32).T
+    for levels in (100, 3):
+        squeeze(tmp_path / "a", levels, 30)
+        found = Prober(opened, RuntimeSettings("cpu")).features(sources, targets)
+        for probe, values in expected.items():
+            np.testing.assert_allclose(found[probe], values, atol=2e-6 + 1e-5 * np.abs(values).max())
 
 
 def test_vvp_alone_needs_no_gradient_graph(artifact: Path) -> None:
