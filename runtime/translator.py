@@ -24,7 +24,7 @@ from .mlp import Mlp as Mlp
 CalibrationKind = Literal["none", "temperature", "platt", "isotonic"]
 PROBES = ("vvp", "gdt")
 EMB = "emb"
-CHUNK = 8192  # pairs whose embeddings are gathered at once
+CHUNK = 2048  # pairs whose embeddings are gathered at once: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,12 @@ class Product:
     def of_pairs(self, embeddings: NDArray[Any], sources: NDArray[Any], targets: NDArray[Any]) -> Array:
         """The logits ``[N]`` of pairs given by rows of `embeddings` ``[V, E]``."""
         out = np.empty(len(sources), np.float32)
+        if len(sources) > len(embeddings):  # every gene is converted once, and not for each of its pairs
+            embeddings = embeddings.astype(np.float32)
         for first in range(0, len(sources), CHUNK):
             rows = slice(first, first + CHUNK)
-            left, right = (embeddings[ids[rows]].astype(np.float32) for ids in (sources, targets))
-            out[rows] = self.logits(left * right)
+            left, right = (embeddings[ids[rows]].astype(np.float32, copy=False) for ids in (sources, targets))
+            out[rows] = self.logits(np.multiply(left, right, out=left))
         return out
 
     def of_all(self, left: Array, right: Array) -> Array:

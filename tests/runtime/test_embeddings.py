@@ -46,14 +46,14 @@ def test_file_runs_hold_the_same_numbers(joined: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(written[column], expected[column], rtol=1e-5, atol=1e-6)
 
 
-def test_many_pairs_equal_few(joined: Path, table: np.ndarray) -> None:
-    """More pairs than are gathered at once."""
+@pytest.mark.parametrize("count", [50, 20_000], ids=["fewer than genes", "more than are gathered at once"])
+def test_products_of_pairs(joined: Path, table: np.ndarray, count: int) -> None:
     translator = open_artifact(joined).translator
     assert translator.product is not None
     rng = np.random.default_rng(1)
-    sources, targets = rng.integers(0, 60, 20_000), rng.integers(0, 60, 20_000)
+    sources, targets = rng.integers(0, 60, count), rng.integers(0, 60, count)
     found = translator.product.of_pairs(table, sources, targets)
-    picked = rng.integers(0, 20_000, 50)
+    picked = rng.integers(0, count, 50)
     expected = (table[sources[picked]].astype(float) * table[targets[picked]]) @ translator.product.weight + 0.3
     np.testing.assert_allclose(found[picked], expected, rtol=1e-4, atol=1e-5)
 
