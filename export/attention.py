@@ -64,6 +64,22 @@ def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[..., :width], x[..., width:]
 
 
+def attend_few(q: Tensor, tokens: Tensor, hidden: Tensor | None, width: int) -> Tensor:
+    """Softmax attention of a few queries to tokens that are their own keys and values.
+
+    Args:
+        q: ``[R, N, d]``, of whatever heads.
+        tokens: ``[R, L, d]``.
+        hidden: bool ``[R, 1, L]``; True where a token must not be seen.
+        width: of the heads, by whose root scores are divided.
+
+    Returns:
+        ``[R, N, d]``.
+    """
+    scores = _masked(torch.matmul(q, tokens.transpose(-2, -1)) * (1.0 / math.sqrt(width)), hidden)
+    return torch.matmul(F.softmax(scores, dim=-1), tokens)
+
+
 def attend_shared(q: Tensor, k: Tensor, v: Tensor, own_k: Tensor, own_v: Tensor, hidden: Tensor | None) -> Tensor:
     """Attention of tokens that all rows share, to each other and to the one token of each row's own.
 

@@ -43,7 +43,11 @@ class Layer(QueryLayer, Protocol):
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The other parts of `project`."""
 
+    def attend_few(self, x: Tensor, tokens: Tensor, hidden: Tensor | None) -> Tensor:
+        """What tokens ``[R, n, d]``, few of all ``[R, N, d]``, take from these: ``[R, H, n, d/H]``."""
 
+
+ALL = slice(None)
 Layers = Iterable[tuple[Layer, QueryLayer]]
 
 
@@ -142,7 +146,7 @@ def encode(
     Args:
         layers: see `StreamBackbone.layers`.
         context: its L tokens.
-        read: which of them are read after the last layer; None where only the queries are.
+        read: which of them are read after the last layer, `ALL` or a few; None where only the queries are.
         queries: tokens ``[R, Q, d]``, or ``[1, Q, d]`` where all rows ask the same; None where only the context is
             read.
         query_hidden: bool ``[R, 1, Q, L]``; context tokens a query may not see.
@@ -154,7 +158,10 @@ def encode(
     tokens: Tensor | None = context.own
     steps = list(layers)
     for place, (layer, query_layer) in enumerate(steps):
-        wanted = slice(None) if place + 1 < len(steps) else read
+        wanted = ALL if place + 1 < len(steps) else read
+        if wanted not in (None, ALL) and queries is None and place > 0:
+            few = cast(Tensor, tokens)[:, wanted]
+            return layer.merge(few, layer.attend_few(few, cast(Tensor, tokens), context.hidden)), None
         if context.shared is not None and place == 0:
             k, v, tokens = _first_layer(layer, context, context.shared, wanted)
         else:

@@ -3,7 +3,9 @@
 That is the mini backbone read at ``mvc``. The exporter folds constants, so that not every weight keeps its name: some
 matrices stand transposed before a MatMul, and the queries' and the values' biases are slices. The weights are therefore
 not looked up by name: the graph's linear maps and norms are taken in the order in which the backbone's forward runs
-them (`ugrn.export.streams`). What was read is then proven: the module and the graph must give the same on random cells.
+them (`ugrn.export.streams`). Where the last layer attends for a few tokens (`attend_few`), its keys and values are
+maps of each head; the bundled artifact's graph is older than that. What was read is then proven: the module and the
+graph must give the same on random cells.
 Not in the graph are the keys' bias, which changes nothing, and the token head: the module offers ``mvc`` alone.
 """
 
@@ -102,15 +104,20 @@ def _prove(backbone: MiniBackbone, artifact: Artifact) -> None:
 def _state(graph: _Graph, config: MiniConfig) -> State:
     """Parameters of a `MiniBackbone` by name."""
     state: State = {"genes.table": graph.table(), "cls": graph.token(config.width)}
-    maps, norms = graph.linear_maps(), graph.norms()
+    maps, norms, by_head = graph.linear_maps(), graph.norms(), graph.maps_by_head()
     for name in ("value1", "value2", "gate") * 2:  # of the source, then of the context
         _take(state, name, next(maps))
     for layer in range(config.layers):
         first = layer == 0  # which runs over the source alone, then over the tokens that all rows share
         parts: dict[str, tuple[Array, Array | None]] = {}
-        for name in ("query", "key", "value") * 2 if first else ("key", "value", "query"):
-            parts[name] = next(maps)
         at = f"stack.{layer}."
+        if by_head and not first and layer + 1 == config.layers:
+            keys, values = by_head
+            parts = {"query": next(maps), "key": keys, "value": (values[0].swapaxes(1, 2), values[1])}
+            parts |= {name: (parts[name][0].reshape(-1, config.width), parts[name][1]) for name in ("key", "value")}
+        else:
+            for name in ("query", "key", "value") * 2 if first else ("key", "value", "query"):
+                parts[name] = next(maps)
         for name in ("out", "expand", "shrink") * (2 if first else 1):
             _take(state, at + name, next(maps))
         for name in ("norm1", "norm2") * (2 if first else 1):
@@ -190,14 +197,20 @@ class _Graph:
             if node.op_type == "LayerNormalization":
                 yield self.known[node.input[1]], self.known[node.input[2]]
 
+    def maps_by_head(self) -> list[tuple[Array, Array | None]]:
+        """Weights ``[H, in, out]`` and biases ``[H*out]`` of the maps of each head, in order."""
+        maps = [node for node in self.nodes if node.op_type == "MatMul" and node.output[0] not in self.known]
+        maps = [node for node in maps if self.known.get(node.input[1], np.empty(0)).ndim == 3]
+        return [(self.known[node.input[1]], self._added(node.output[0])) for node in maps]
+
     def _is_matrix(self, name: str) -> bool:
         return name in self.known and self.known[name].ndim == 2
 
     def _added(self, name: str) -> Array | None:
-        """The vector that is added to a value, if one is."""
+        """The vector, whole or head by head, that is added to a value, if one is."""
         for node in self.nodes:
             if node.op_type == "Add" and name in node.input:
                 for other in node.input:
-                    if other in self.known and self.known[other].ndim == 1:
-                        return self.known[other]
+                    if other in self.known and self.known[other].ndim in (1, 3):
+                        return self.known[other].reshape(-1)
         return None

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..attention import attend_few
+
 Activation = Callable[[Tensor], Tensor]
 
 
@@ -47,9 +49,39 @@ class PostNormLayer(nn.Module):
         return self.queries(x), *self.keys_values(x)
 
     def _part(self, x: Tensor, part: int, biased: bool) -> Tensor:
-        rows = slice(part * x.shape[-1], (part + 1) * x.shape[-1])
-        bias = self.qkv.bias[rows] if biased else None
-        return split_heads(F.linear(x, self.qkv.weight[rows], bias), self.heads)
+        return split_heads(F.linear(x, self._weight(part), self._bias(part) if biased else None), self.heads)
+
+    def _weight(self, part: int) -> Tensor:
+        """``[d, d]``, of the queries, the keys or the values."""
+        return self.qkv.weight[self._rows(part)]
+
+    def _bias(self, part: int) -> Tensor:
+        return self.qkv.bias[self._rows(part)]
+
+    def _rows(self, part: int) -> slice:
+        width = self.qkv.in_features
+        return slice(part * width, (part + 1) * width)
+
+    def attend_few(self, x: Tensor, tokens: Tensor, hidden: Tensor | None) -> Tensor:
+        """Attention of a few tokens to all, for which no keys and values of all have to be computed.
+
+        A score is q . (K t) = (K'q) . t, and the values' sum is V times the sum of tokens.
+
+        Args:
+            x: ``[R, n, d]``.
+            tokens: ``[R, N, d]``.
+            hidden: bool ``[R, 1, 1, N]``; True where a token must not be seen.
+
+        Returns:
+            ``[R, H, n, d/H]``.
+        """
+        rows, few, width = x.shape
+        keys, values = (self._weight(part).reshape(self.heads, width // self.heads, width) for part in (1, 2))
+        asked = torch.matmul(self.queries(x), keys)  # [R, H, n, d]
+        unseen = None if hidden is None else hidden.squeeze(1)
+        taken = attend_few(asked.reshape(rows, self.heads * few, width), tokens, unseen, width // self.heads)
+        bias = self._bias(2).reshape(self.heads, 1, width // self.heads)
+        return torch.matmul(taken.reshape(rows, self.heads, few, width), values.transpose(-2, -1)) + bias
 
     def merge(self, x: Tensor, attended: Tensor) -> Tensor:
         return self.feed(x, self.out(join_heads(attended)))

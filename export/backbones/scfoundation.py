@@ -25,7 +25,7 @@ from ugrn.runtime.artifact import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..performer import PerformerLayer, fill_performer
-from ..streams import Context, alike, encode, hide
+from ..streams import ALL, Context, alike, encode, hide
 from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from .layers import PostNormLayer, stock_names
 from .weights import Weights, checkpoint_facts, find_file, number, read_state
@@ -158,7 +158,7 @@ class ScFoundation(nn.Module):
         rest = (self.token_emb(values) + where).unsqueeze(0)
         absent = (cells.context_values <= 0).unsqueeze(0)  # [1, C]
         hidden, once = hide(cells.context_is_source | absent, 3), hide(cells.context_is_probed | absent, 2)
-        x, _ = encode(alike(self.stack), Context(source, hidden, once, rest), slice(None))  # [R, 3 + C, d]
+        x, _ = encode(alike(self.stack), Context(source, hidden, once, rest), ALL)  # [R, 3 + C, d]
         x = self.encoder_norm(x)
         zero = self.token_emb(torch.zeros_like(self.depth[:1]))
         encoded = torch.where((values <= 0).unsqueeze(-1), zero, x[:, 1:]) + where

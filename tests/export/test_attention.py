@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ugrn.export.attention import attend_context, attend_query, attend_shared, query_weights
+from ugrn.export.backbones.layers import PostNormLayer
 from ugrn.export.tangent import Dual, split
 
 R, S, H, B, WIDTH = 6, 2, 3, 5, 4
@@ -51,6 +52,29 @@ def test_attend_context(moving: tuple[bool, bool, bool]) -> None:
         return
     expected = directional(lambda q, k, v: plain(q, k, v, hidden), inputs, tangents)
     torch.testing.assert_close(tangent, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("moving", [(False, False), (False, True), (True, True)], ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_few_tokens_attend_as_with_keys_and_values_of_all(moving: tuple[bool, bool], masked: bool) -> None:
+    torch.manual_seed(sum(moving) + 3 * masked)
+    layer = PostNormLayer(H * WIDTH, H, 7).double().requires_grad_(False)
+    torch.nn.init.normal_(layer.qkv.bias)
+    inputs = [random(R, 2, H * WIDTH), random(R, B, H * WIDTH)]
+    hidden = (torch.rand(R, 1, 1, B) < 0.4) & masked
+    hidden[..., 0] = False
+
+    def reference(few: Tensor, tokens: Tensor) -> Tensor:
+        return plain(layer.queries(few), *layer.keys_values(tokens), hidden)
+
+    tangents = [random(*x.shape) * moves for x, moves in zip(inputs, moving, strict=True)]
+    given = [Dual(x, dx) if m else x for x, dx, m in zip(inputs, tangents, moving, strict=True)]
+    value, tangent = split(layer.attend_few(*given, hidden if masked else None))  # type: ignore[arg-type]
+    torch.testing.assert_close(value, reference(*inputs))
+    if not any(moving):
+        assert tangent is None
+        return
+    torch.testing.assert_close(tangent, directional(reference, inputs, tangents), rtol=1e-9, atol=1e-11)
 
 
 def joined(shared: Tensor, own: Tensor) -> Tensor:
