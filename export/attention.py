@@ -32,7 +32,7 @@ def attend_context(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) -> Te
     Args:
         q: ``[R, H, N, h]``, of the tokens that are read on: all, or some.
         k, v: ``[R, H, L, h]``.
-        hidden: bool, broadcastable to ``[R, H, N, L]``; True where a key must not be seen.
+        hidden: bool ``[R, 1, 1, L]``; True where a key must not be seen.
 
     Returns:
         ``[R, H, N, h]``.
@@ -148,14 +148,8 @@ def _scores_tangent(q: Tensor, q_tangent: Tensor | None, k: Tensor, k_tangent: T
 
 
 def _masking(q: Tensor, k: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Queries and keys with one column more, by which a hidden key's score is put out of reach, at no pass over the
-    scores.
-
-    Args:
-        q: ``[R, H, N, h]``.
-        k: ``[R, H, L, h]``.
-        hidden: bool ``[R, 1, 1, L]``, or None.
-    """
+    """Queries and keys with one column more, by which a hidden key's score is put out of reach without a pass over the
+    scores. Shapes as in `attend_context`."""
     if hidden is None:
         return q, k
     column = torch.where(hidden, HIDDEN, 0.0).to(k.dtype).transpose(-2, -1)  # [R, 1, L, 1]
