@@ -154,6 +154,7 @@ class GraphAdapter(nn.Module):
         seen = torch.cat([nobody, structures], dim=1)  # [R, 1 + P, s]
         mask = None
         if hidden is not None:
+            seen = seen.expand(hidden.shape[0], *seen.shape[1:])
             never = torch.zeros(hidden.shape[0], 1, dtype=torch.bool, device=hidden.device)
             mask = torch.cat([never, hidden], dim=1).unsqueeze(1).unsqueeze(1)  # [R, 1, 1, 1 + P]
         q = split_heads(self.query(tokens), heads)  # [R, H, N, s/H]

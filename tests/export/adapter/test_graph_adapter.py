@@ -166,6 +166,9 @@ def test_hidden_structures_do_not_matter(random: np.random.Generator) -> None:
     assert (adapter.fuse(tokens, other) - found).abs().max() > 1e-3
     shared = adapter.fuse(tokens, structures[:1])
     torch.testing.assert_close(shared[1], adapter.fuse(tokens[1:2], structures[:1])[0], rtol=0, atol=1e-12)
+    shared = adapter.fuse(tokens, structures[:1], hidden)
+    alone = adapter.fuse(tokens[1:2], structures[:1], hidden[1:2])
+    torch.testing.assert_close(shared[1], alone[0], rtol=0, atol=1e-12)
 
 
 def test_an_untrained_adapter_gives_back_the_tokens(random: np.random.Generator) -> None:
