@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -13,12 +14,10 @@ import polars as pl
 import pytest
 import torch
 
-from ugrn.export.backbones.base import Origin, with_levels
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.bundle import ExportSettings, write_artifact
 from ugrn.export.graph import Probe, autograd_reference
 from ugrn.runtime import InputError, PairListError, ScoreSettings, load
-from ugrn.runtime.artifact import open_artifact
+from ugrn.runtime.artifact import Artifact, open_artifact
 from ugrn.runtime.errors import ArtifactError
 from ugrn.runtime.probe import Prober, level_grid
 from ugrn.runtime.session import RuntimeSettings
@@ -30,10 +29,9 @@ ROWS = [(f"GENE{a}", f"GENE{b}") for a, b in RNG.permutation([(a, b) for a in ra
 ROWS = ROWS[:400]
 
 
-def slow_features(artifact: Path, backbone: MiniBackbone, pairs: list[tuple[str, str]]) -> dict[str, np.ndarray]:
+def slow_features(artifact: Artifact, backbone: MiniBackbone, pairs: list[tuple[str, str]]) -> dict[str, np.ndarray]:
     """One pair, one level at a time, float64, reverse mode."""
-    manifest = open_artifact(artifact).manifest
-    context = open_artifact(artifact).context
+    manifest, context = artifact.manifest, artifact.context
     module = Probe(backbone, "mvc", manifest.baseline).module(tangent=False, double=True)
     out: dict[str, list[list[float]]] = {"vvp": [], "gdt": []}
     for source, target in pairs:
@@ -53,7 +51,7 @@ def slow_features(artifact: Path, backbone: MiniBackbone, pairs: list[tuple[str,
 def test_features_equal_one_pair_at_a_time(artifact: Path, backbone: MiniBackbone) -> None:
     pairs = [*ROWS[:12], ("GENE3", "GENE7"), ("GENE50", "GENE1")]  # context genes as source and target
     frame = load(artifact).features(pairs)
-    expected = slow_features(artifact, backbone, pairs)
+    expected = slow_features(open_artifact(artifact), backbone, pairs)
     assert frame["source"].to_list() == [s for s, _ in pairs]
     for probe, values in expected.items():
         found = frame.select(f"{probe}_{k + 1}" for k in range(8)).to_numpy()
@@ -72,20 +70,19 @@ LEVELS = (-3.0, -2.0, -1.0, 0.5, 1.5, 2.0, 4.0, 5.0)
     ],
 )
 def test_levels_that_need_no_gradient_take_the_graph_without_it_where_they_are_many(
-    tmp_path: Path, backbone: MiniBackbone, squeeze: Squeeze, gdt_levels: tuple[float, ...], steep: int, flat: int
+    artifact: Path, backbone: MiniBackbone, squeeze: Squeeze, gdt_levels: tuple[float, ...], steep: int, flat: int
 ) -> None:
-    card = with_levels(backbone.card, 0.0, LEVELS, gdt_levels)
-    write_artifact(backbone, tmp_path / "a", ExportSettings(context=("GENE3", "GENE7"), card=card), Origin())
-    opened = open_artifact(tmp_path / "a")
+    opened = open_artifact(artifact)
+    opened = replace(opened, manifest=replace(opened.manifest, vvp_levels=LEVELS, gdt_levels=gdt_levels))
     ran = {graph: part.stop - part.start for graph, part in level_grid(opened, ("vvp", "gdt")).graphs.items()}
     assert ran == {"gdt.onnx": steep} | ({"vvp.onnx": flat} if flat else {})
     assert list(level_grid(opened, ("gdt",)).graphs) == ["gdt.onnx"]
     assert list(level_grid(opened, ("vvp",)).graphs) == ["vvp.onnx"]
     pairs = [*ROWS[:5], ("GENE3", "GENE7")]
-    expected = slow_features(tmp_path / "a", backbone, pairs)
+    expected = slow_features(opened, backbone, pairs)
     sources, targets = np.array([[int(name[4:]) for name in pair] for pair in pairs], np.int32).T
     for levels in (100, 3):
-        squeeze(tmp_path / "a", levels, 30)
+        squeeze(artifact, levels, 30)
         found = Prober(opened, RuntimeSettings("cpu")).features(sources, targets)
         for probe, values in expected.items():
             np.testing.assert_allclose(found[probe], values, atol=2e-6 + 1e-5 * np.abs(values).max())
