@@ -51,17 +51,12 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None) -> Tensor:
     if vt is None:
         value, parts = torch.matmul(weights, vv), []
     else:
-        value, carried = _halves(torch.matmul(weights, torch.cat([vv, vt], dim=-1)))
+        value, carried = torch.matmul(weights, torch.cat([vv, vt], dim=-1)).chunk(2, dim=-1)
         parts = [carried]
     if slope is not None:
         flow = weights * slope
         parts += [torch.matmul(flow, vv), -flow.sum(-1, keepdim=True) * value]
     return value if not parts else Dual(value, sum(parts[1:], parts[0]))  # type: ignore[return-value]
-
-
-def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
-    width = x.shape[-1] // 2
-    return x[..., :width], x[..., width:]
 
 
 def attend_few(q: Tensor, tokens: Tensor, hidden: Tensor | None, width: int) -> Tensor:

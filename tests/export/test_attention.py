@@ -37,8 +37,10 @@ def directional(function, inputs: list[Tensor], tangents: list[Tensor]) -> Tenso
     return torch.stack(slopes).reshape(out.shape)
 
 
+@pytest.mark.parametrize("wide", [False, True], ids=["heads at once", "heads one by one"])
 @pytest.mark.parametrize("moving", list(itertools.product([False, True], repeat=3)), ids=str)
-def test_attend_context(moving: tuple[bool, bool, bool]) -> None:
+def test_attend_context(moving: tuple[bool, bool, bool], wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ugrn.export.attention.WIDE", WIDTH if wide else WIDTH + 1)
     torch.manual_seed(sum(moving))
     inputs = [random(R, H, 2, WIDTH), random(R, H, B, WIDTH), random(R, H, B, WIDTH)]
     hidden = torch.rand(R, 1, 1, B) < 0.4
