@@ -1,8 +1,8 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
-PACKAGES := -p ugrn.runtime -p ugrn.cli -p ugrn.export -p ugrn.report -p ugrn.artifacts
-SOURCES := $(shell git ls-files export report runtime cli artifacts pyproject.toml README.md)
+PACKAGES := -p ugrn.runtime -p ugrn.cli -p ugrn.export -p ugrn.web -p ugrn.artifacts -p bench
+SOURCES := $(shell git ls-files export web runtime cli artifacts pyproject.toml README.md)
 
 .PHONY: demo test check bench clean
 

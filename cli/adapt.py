@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .console import Json, Quiet, Talk
 from .extras import needs
-from .talk import Json, Quiet, Talk
 
 NAME = "adapt"
 HELP = """Train an adapter that hands a network to a backbone (GRNFormer), which then exports like any other.
@@ -60,10 +60,10 @@ def command(
 ) -> None:
     talk = Talk(quiet, json)
     with needs("export", "ugrn adapt"):
+        from ugrn.export.adapter.adapt import adapt_to_folder, check_output, open_base
         from ugrn.export.adapter.held_out import say_worth
-        from ugrn.export.adapter.run import adapt_to_folder, check_output, open_base
         from ugrn.export.adapter.train import AdaptConfig
-        from ugrn.export.training.pretrain import Progress
+        from ugrn.export.pretrain.loop import Progress
     check_output(output)
     line = talk.progress("steps", every=30.0)
 

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from ugrn.runtime import find_artifact
-from ugrn.runtime.artifact import MANIFEST, parse_manifest, read_lines
+from ugrn.runtime.artifact.folder import MANIFEST, parse_manifest, read_lines
+from ugrn.runtime.artifact.library import Found, installed, user_folder
 from ugrn.runtime.errors import ArtifactError, InputError
-from ugrn.runtime.library import Found, installed, user_folder
 
-from .talk import Json, Talk
+from .console import Json, Talk
 
 NAME = "artifacts"
 HELP = """List, verify and find artifacts: the bundled one, yours, and those fetched from a model hub.

@@ -10,10 +10,10 @@ import typer
 
 from ugrn.runtime.errors import InputError
 
+from .console import Json, Quiet, Talk
 from .extras import needs
 from .options import ArtifactFolder
 from .progress import Progress
-from .talk import Json, Quiet, Talk
 
 NAME = "benchmark"
 HELP = """Test an artifact's method zero-shot on networks it was not trained on, next to controls that know no pairs.
@@ -56,11 +56,11 @@ def command(
 ) -> None:
     talk = Talk(quiet, json)
     with needs("benchmark", "ugrn benchmark"):
+        from ugrn.export.benchmark.benchmark import check_readouts, claim, make_plan, run, training_network
         from ugrn.export.benchmark.build import Sources, build_groups
         from ugrn.export.benchmark.datasets import read_datasets
         from ugrn.export.benchmark.evaluate import Protocol
         from ugrn.export.benchmark.methods import Training
-        from ugrn.export.benchmark.run import check_readouts, claim, make_plan, run, training_network
         from ugrn.export.training.translator import TranslatorConfig
     from ugrn.runtime import load
 

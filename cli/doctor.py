@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ugrn.runtime.hub import offline
-from ugrn.runtime.library import user_folder
+from ugrn.runtime.artifact.hub import offline
+from ugrn.runtime.artifact.library import user_folder
 
-from .talk import Json, Talk
+from .console import Json, Talk
 
 NAME = "doctor"
 HELP = """Check the installation: versions, providers, and what is missing.

@@ -10,9 +10,9 @@ import typer
 
 from ugrn.runtime.errors import InputError
 
+from .console import Json, Quiet, Talk
 from .extras import needs
 from .options import ArtifactFolder
-from .talk import Json, Quiet, Talk
 
 NAME = "evaluate-adapter"
 HELP = """Test on three tasks what feeding networks back into a backbone is worth, next to networks that know nothing.
@@ -59,11 +59,12 @@ def command(
 ) -> None:
     talk = Talk(quiet, json)
     with needs("tasks", "ugrn evaluate-adapter"):
-        from ugrn.export.adapter.run import open_base
-        from ugrn.export.tasks.plan import claim, make_plan, tasks_of
-        from ugrn.export.tasks.prepare import Tools
-        from ugrn.export.tasks.run import read_work, run
-        from ugrn.export.tasks.tokens import frozen
+        from bench.grnformer.evaluation import read_work, run
+        from bench.grnformer.plan import claim, make_plan, tasks_of
+        from bench.grnformer.prepare import Tools
+        from bench.grnformer.tokens import frozen
+
+        from ugrn.export.adapter.adapt import open_base
     from ugrn.runtime import load
 
     tasks = tasks_of(task or [])

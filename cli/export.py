@@ -12,8 +12,8 @@ import typer
 
 from ugrn.runtime.errors import InputError
 
+from .console import Json, Quiet, Talk
 from .extras import needs
-from .talk import Json, Quiet, Talk
 
 NAME = "export"
 HELP = """Export a frozen backbone into an artifact folder of ONNX graphs.
@@ -59,9 +59,9 @@ def command(
 ) -> None:
     talk = Talk(quiet, json)
     with needs("export", "ugrn export"):
-        from ugrn.export.backbones.base import with_levels
-        from ugrn.export.backbones.families import load_backbone
-        from ugrn.export.bundle import ExportSettings, write_artifact
+        from ugrn.export.bundle.folder import ExportSettings, write_artifact
+        from ugrn.export.model.base import with_levels
+        from ugrn.export.registry import load_backbone
     if licence_file is not None and not licence_file.is_file():
         message = f"{licence_file}: no such file; expected the text of the weights' licence"
         raise InputError(message)

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from ugrn.runtime import find_artifact
-from ugrn.runtime.gene_lists import read_genes
+from ugrn.runtime.genes.lists import read_genes
 
+from .console import Json, Quiet, Talk
 from .options import ArtifactFolder
-from .talk import Json, Quiet, Talk
 
 NAME = "genes"
 HELP = """Say which gene of the artifact every name of a list is matched with, as what, or why with none.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.pairs import say_counts
+from ugrn.runtime.genes.pairs import say_counts
 
+from .console import Json, Quiet, Talk
 from .extras import needs
 from .options import Output, need_output, result_file, say_rejects
-from .talk import Json, Quiet, Talk
 
 if TYPE_CHECKING:
     from ugrn.export.networks.linking import LinkSummary

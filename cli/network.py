@@ -9,9 +9,21 @@ import typer
 
 from ugrn.runtime import NetworkSettings, NetworkSummary, load
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.network import By
-from ugrn.runtime.pairs import say_counts
+from ugrn.runtime.genes.pairs import say_counts
+from ugrn.runtime.runs.network import By
 
+from .cell_networks import (
+    CellOptions,
+    MinTargets,
+    Neighbours,
+    PerCell,
+    Reference,
+    ReferenceCells,
+    RegulonFile,
+    TopShare,
+    write_cells,
+)
+from .console import Json, Quiet, Talk
 from .options import (
     STARTED_OVER,
     ArtifactFolder,
@@ -29,18 +41,6 @@ from .options import (
     result_file,
     say_rejects,
 )
-from .per_cell import (
-    CellOptions,
-    MinTargets,
-    Neighbours,
-    PerCell,
-    Reference,
-    ReferenceCells,
-    RegulonFile,
-    TopShare,
-    write_cells,
-)
-from .talk import Json, Quiet, Talk
 
 NAME = "network"
 HELP = """Score every source with every target of two gene lists.

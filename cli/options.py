@@ -15,11 +15,11 @@ from typing import Annotated
 import typer
 
 from ugrn.runtime import Scorer
+from ugrn.runtime.engine.states import read_states
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.output_formats import format_suffix, full_suffix
-from ugrn.runtime.states import read_states
+from ugrn.runtime.files.formats import format_suffix, full_suffix
 
-from .talk import Talk, reader_may_leave
+from .console import Talk, reader_may_leave
 
 STANDARD_OUTPUT = "-"
 SHOWN_REJECTS = 5

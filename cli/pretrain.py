@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .console import Json, Quiet, Talk
 from .extras import needs
-from .talk import Json, Quiet, Talk
 
 NAME = "pretrain"
 HELP = """Pretrain a mini backbone on expression data (.h5 corpus files, .h5ad, or folders of them).
@@ -57,9 +57,9 @@ def command(
 ) -> None:
     talk = Talk(quiet, json)
     with needs("export", "ugrn pretrain"):
-        from ugrn.export.training.pretrain import Progress
-        from ugrn.export.training.run import Sizes, pretrain_to_folder
-        from ugrn.export.training.sampling import PretrainConfig
+        from ugrn.export.pretrain.loop import Progress
+        from ugrn.export.pretrain.pretrain import Sizes, pretrain_to_folder
+        from ugrn.export.pretrain.sampling import PretrainConfig
     line = talk.progress("steps", every=30.0)
 
     def report(progress: Progress) -> None:

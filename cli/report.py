@@ -9,9 +9,9 @@ import typer
 
 from ugrn.runtime import load
 
+from .console import Json, Quiet, Talk
 from .extras import needs
 from .options import ArtifactFolder
-from .talk import Json, Quiet, Talk
 
 NAME = "report"
 HELP = """Make one self-contained web page of a result of 'ugrn score' or 'ugrn network'.
@@ -44,7 +44,7 @@ def command(
 ) -> None:
     talk = Talk(quiet, json)
     with needs("report", "ugrn report"):
-        from ugrn.report.write import ReportSettings, write_report
+        from ugrn.web.report import ReportSettings, write_report
     settings = ReportSettings(top, network_edges, curves)
     summary = write_report(edges, output, load(artifact), settings, talk.progress("curves"))
     for note in summary.notes:

@@ -9,9 +9,10 @@ import polars as pl
 import typer
 
 from ugrn.runtime import ScoreSettings, Summary, load
-from ugrn.runtime.output_formats import LAYOUTS
-from ugrn.runtime.pairs import say_counts
+from ugrn.runtime.files.formats import LAYOUTS
+from ugrn.runtime.genes.pairs import say_counts
 
+from .console import Json, Quiet, Talk
 from .options import (
     STARTED_OVER,
     ArtifactFolder,
@@ -29,7 +30,6 @@ from .options import (
     result_file,
     say_rejects,
 )
-from .talk import Json, Quiet, Talk
 
 NAME = "score"
 HELP = """Score a pair list: the probability that each source regulates its target.

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.pairs import say_counts
+from ugrn.runtime.genes.pairs import say_counts
 
+from .console import Json, Quiet, Talk
 from .extras import needs
-from .talk import Json, Quiet, Talk
 
 NAME = "train"
 HELP = """Fit the translator of an artifact on a network's edges, and calibrate it.
@@ -46,7 +46,7 @@ def command(
 ) -> None:
     talk = Talk(quiet, json)
     with needs("export", "ugrn train"):
-        from ugrn.export.bundle import add_translator, check_folder
+        from ugrn.export.bundle.folder import add_translator, check_folder
         from ugrn.export.training.translator import TranslatorConfig, train_on_network
     from ugrn.runtime import load
 

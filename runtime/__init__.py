@@ -4,7 +4,9 @@ from ugrn.runtime import load
 edges = load().score([("POU5F1", "NANOG"), ("GATA1", "KLF1")])
 """
 
-from .artifact import Artifact, Manifest, open_artifact
+from .artifact.folder import Artifact, Manifest, open_artifact
+from .artifact.library import bundled_artifact, find_artifact
+from .engine.session import RuntimeSettings
 from .errors import (
     ArtifactError,
     GeneListError,
@@ -14,13 +16,11 @@ from .errors import (
     ProviderError,
     UgrnError,
 )
-from .library import bundled_artifact, find_artifact
-from .network import NetworkSettings
-from .network_run import NetworkSummary
-from .pandas_frames import to_pandas
-from .run import ScoreSettings, Summary
-from .scoring import Scorer, load
-from .session import RuntimeSettings
+from .files.pandas_frames import to_pandas
+from .runs.network import NetworkSettings
+from .runs.network_run import NetworkSummary
+from .runs.store import ScoreSettings, Summary
+from .scorer import Scorer, load
 
 __all__ = [
     "Artifact",

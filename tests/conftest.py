@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from ugrn.export.backbones.base import Origin
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
-from ugrn.export.bundle import ExportSettings, add_translator, write_artifact
+from ugrn.export.bundle.folder import ExportSettings, add_translator, write_artifact
+from ugrn.export.model.base import Origin
 from ugrn.runtime import RuntimeSettings, open_artifact
-from ugrn.runtime.probe import Prober
-from ugrn.runtime.translator import Calibration, Mlp, Product, Translator
+from ugrn.runtime.engine.probe import Prober
+from ugrn.runtime.translator.mlp import Mlp
+from ugrn.runtime.translator.translator import Calibration, Product, Translator
 
 GENES = 60
 CONTEXT = ("GENE3", "GENE7", "GENE50")
@@ -122,7 +123,7 @@ def squeeze(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int, int], None]
 
     def leave(artifact: Path, levels: int, targets: int) -> None:
         small = levels * Prober(open_artifact(artifact), RuntimeSettings("cpu"))._level_bytes(targets)
-        monkeypatch.setattr("ugrn.runtime.probe.memory_budget", lambda settings: small)
+        monkeypatch.setattr("ugrn.runtime.engine.probe.memory_budget", lambda settings: small)
 
     return leave
 

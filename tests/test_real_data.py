@@ -13,10 +13,10 @@ import pytest
 import scipy.sparse as sp
 from sklearn.metrics import average_precision_score
 
+from ugrn.export.pretrain.vocabulary import read_vocabulary
 from ugrn.export.training.negatives import draw_negatives
-from ugrn.export.training.vocabulary import read_vocabulary
 from ugrn.runtime import load
-from ugrn.runtime.states import read_states
+from ugrn.runtime.engine.states import read_states
 
 
 @pytest.mark.parametrize(("network", "least"), [("string", 0.63), ("nonspecific", 0.55)])

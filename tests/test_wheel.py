@@ -72,9 +72,9 @@ def test_a_missing_extra_is_named(lean: Path, tmp_path: Path, extra: str, comman
 
 @pytest.mark.slow
 def test_the_reports_page_ships(lean: Path) -> None:
-    code = "from importlib.resources import files as f; print(*(p.name for p in (f('ugrn.report') / 'web').iterdir()))"
+    code = "from importlib.resources import files as f; print(*(p.name for p in (f('ugrn.web') / 'page').iterdir()))"
     found = set(run(lean, "python", "-c", code).stdout.split())
-    assert found == {path.name for path in (ROOT / "report" / "web").iterdir()}
+    assert found == {path.name for path in (ROOT / "web" / "page").iterdir()}
 
 
 @pytest.mark.slow

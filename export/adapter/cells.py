@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugrn.runtime.artifact import file_entry
+from ugrn.runtime.arrays import Ids
+from ugrn.runtime.artifact.folder import file_entry
+from ugrn.runtime.engine.states import CONVERSIONS, read_each_cell
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.genes import GeneNames
-from ugrn.runtime.states import CONVERSIONS, read_each_cell
+from ugrn.runtime.genes.names import GeneNames
 
-from ..backbones.base import BackboneCard, VirtualCells
-from ..networks.network import Ids
+from ..model.base import BackboneCard, VirtualCells
 
 FEWEST_CELLS = 20
 FEWEST_GENES = 8

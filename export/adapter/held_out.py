@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..backbones.base import Backbone, Readout
-from ..card import ARMS
+from ..backbones.adapted.backbone import predict_adapted
+from ..backbones.adapted.graph_adapter import GraphAdapter
+from ..backbones.adapted.levels import Structures, randomised, structure_table, without_edges
+from ..bundle.card import ARMS
+from ..model.base import Backbone, Readout
 from ..networks.network import WeightedNetwork
-from .adapted import predict_adapted
 from .cells import Shown, TrainingCells
-from .graph_adapter import GraphAdapter
-from .levels import Structures, randomised, structure_table, without_edges
 
 EVALUATION = 1 << 40  # in the place of a step, where numbers are drawn
 Draws = list[list[Shown]]  # of every cell, as many

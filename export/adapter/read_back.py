@@ -3,8 +3,8 @@
 That is the mini backbone read at ``mvc``. The exporter folds constants, so that not every weight keeps its name: some
 matrices stand transposed before a MatMul, and the queries' and the values' biases are slices. The weights are therefore
 not looked up by name: the graph's linear maps and norms are taken in the order in which the backbone's forward runs
-them (`ugrn.export.streams`). Where the last layer attends for a few tokens (`attend_few`), its keys and values are
-maps of each head; the bundled artifact's graph is older than that. What was read is then proven: the module and the
+them (`ugrn.export.model.streams`). Where the last layer attends for a few tokens (`attend_few`), its keys and values
+are maps of each head; the bundled artifact's graph is older than that. What was read is then proven: the module and the
 graph must give the same on random cells.
 Not in the graph are the keys' bias, which changes nothing, and the token head: the module offers ``mvc`` alone.
 """
@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from ugrn.runtime.artifact import Artifact
+from ugrn.runtime.artifact.folder import Artifact
+from ugrn.runtime.engine.session import GraphSession, RuntimeSettings
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.session import GraphSession, RuntimeSettings
 
 from ..backbones.mini import CARD, FinishedGenes, MiniBackbone, MiniConfig
-from ..graph import Probe, random_inputs
-from ..training.checkpoint import Checkpoint
+from ..backbones.mini_checkpoint import Checkpoint
+from ..graph.graph import Probe, random_inputs
 
 TOLERANCE = 1e-4
 OF_THE_EXPORT = ("exported_with", "cautions", "notice")

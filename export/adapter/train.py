@@ -21,14 +21,14 @@ from torch import Tensor, nn
 
 from ugrn.runtime.errors import InputError
 
-from ..backbones.base import Backbone, Readout
+from ..backbones.adapted.graph_adapter import AdapterConfig, GraphAdapter
+from ..backbones.adapted.levels import Levels
+from ..model.base import Backbone, Readout
 from ..networks.network import WeightedNetwork
-from ..training.pretrain import Progress
+from ..pretrain.loop import Progress
 from ..training.resume import ResumeFile, digest, learning_rate
 from .cells import Shown, TrainingCells
-from .graph_adapter import AdapterConfig, GraphAdapter
 from .held_out import draw_held_out, errors_alone, predict_shown, worth
-from .levels import Levels
 
 BACKBONE_RATE = 0.1  # of the adapter's
 

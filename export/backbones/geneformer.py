@@ -27,13 +27,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape
+from ugrn.runtime.artifact.folder import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..streams import Context, alike, encode
-from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
-from .layers import PostNormLayer
-from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state
+from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
+from ..model.layers import PostNormLayer
+from ..model.streams import Context, alike, encode
+from ..model.weights import Weights, checkpoint_facts, find_file, number, read_json, read_state
 
 EPS = 1e-12
 SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape
+from ugrn.runtime.artifact.folder import BackboneShape
 
-from ..streams import Layers, alike, predict_streams
-from .base import NO_PREDICTION, BackboneCard, Readout, VirtualCells
-from .layers import PostNormLayer
+from ..model.base import NO_PREDICTION, BackboneCard, Readout, VirtualCells
+from ..model.layers import PostNormLayer
+from ..model.streams import Layers, alike, predict_streams
 
 CARD = BackboneCard(
     name="mini",

@@ -17,14 +17,14 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape
+from ugrn.runtime.artifact.folder import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..streams import Layers, alike, predict_streams
-from .base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
-from .layers import PostNormLayer, leaky_mlp, stock_names
+from ..model.base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
+from ..model.layers import PostNormLayer, leaky_mlp, stock_names
+from ..model.streams import Layers, alike, predict_streams
+from ..model.weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
 from .scgpt import MASK_VALUE, MOST, NOT_IN_LOSS, SPECIAL, strip_module
-from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
 
 EMBEDDING = 256  # width of the gene embeddings, whatever the model's width
 CARD = BackboneCard(

@@ -20,12 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape
+from ugrn.runtime.artifact.folder import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..performer import PerformerLayer, fill_performer
-from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
-from .weights import Weights, checkpoint_facts, find_file, read_state
+from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
+from ..model.performer import PerformerLayer, fill_performer
+from ..model.weights import Weights, checkpoint_facts, find_file, read_state
 
 HEADS = 10
 BINS = 6  # 0 … 5; token 6 is the mask

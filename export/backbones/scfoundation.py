@@ -21,14 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape
+from ugrn.runtime.artifact.folder import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..performer import PerformerLayer, fill_performer
-from ..streams import ALL, Context, alike, encode, hide
-from .base import BackboneCard, Loaded, Origin, Readout, VirtualCells
-from .layers import PostNormLayer, stock_names
-from .weights import Weights, checkpoint_facts, find_file, number, read_state
+from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
+from ..model.layers import PostNormLayer, stock_names
+from ..model.performer import PerformerLayer, fill_performer
+from ..model.streams import ALL, Context, alike, encode, hide
+from ..model.weights import Weights, checkpoint_facts, find_file, number, read_state
 
 GENE_LIST = "OS_scRNA_gene_index.19264.tsv"
 CARD = BackboneCard(

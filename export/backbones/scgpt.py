@@ -24,13 +24,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact import BackboneShape
+from ugrn.runtime.artifact.folder import BackboneShape
 from ugrn.runtime.errors import InputError
 
-from ..streams import Layers, predict_streams
-from .base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
-from .layers import PostNormLayer, join_heads, leaky_mlp, stock_names
-from .weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
+from ..model.base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
+from ..model.layers import PostNormLayer, join_heads, leaky_mlp, stock_names
+from ..model.streams import Layers, predict_streams
+from ..model.weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
 
 SPECIAL = ("<pad>", "<cls>", "<eoc>")
 MOST = 512.0  # values are clamped above at it

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ugrn.runtime import Scorer
-from ugrn.runtime.formats import replace_with
-from ugrn.runtime.translator import EMB, PROBES
+from ugrn.runtime.arrays import Array
+from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.translator.translator import EMB, PROBES
 
-from ..training.corpus import build_corpus, spectral_embeddings
-from ..training.gene_sets import gene_set_embeddings
-from ..training.vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary
+from ..pretrain.corpus import build_corpus, spectral_embeddings
+from ..pretrain.gene_sets import gene_set_embeddings
+from ..pretrain.vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary
 from . import classical, controls
 from .datasets import DataSet
 from .features import (
@@ -32,7 +32,6 @@ from .features import (
 )
 from .methods import Group, Kind, Training, classical_group, direct, translated
 
-Array = NDArray[np.float32]
 RANK = 128
 QUICK_CLASSICAL = ("Pearson", "Spearman")
 

@@ -19,9 +19,10 @@ from sklearn import config_context
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 from sklearn.utils.parallel import Parallel, delayed
 
+from ugrn.runtime.arrays import Array, Doubles, Ids
 from ugrn.runtime.errors import InputError
 
-from .pidc import Array, Doubles, Ids, Progress, bayesian_blocks, confidence, puc, silent
+from .pidc import Progress, bayesian_blocks, confidence, puc, silent
 
 Fit = Callable[[Array, Doubles, int], Doubles]  # predictors, values, seed: importances
 

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from ugrn.runtime.artifact import Artifact
-from ugrn.runtime.genes import GeneNames
+from ugrn.runtime.arrays import Array
+from ugrn.runtime.artifact.folder import Artifact
+from ugrn.runtime.genes.names import GeneNames
 
 from .datasets import DataSet, Network
 from .features import known_ids
-
-Array = NDArray[np.float32]
 
 
 def random_weights(artifact: Artifact, folder: Path, seed: int) -> Artifact:

@@ -16,11 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Ids
 from ugrn.runtime.errors import InputError
 
 KEY = ("dataset", "network", "panel")
-
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Array, Ids
+
 from ..training.calibration import brier, calibration_error
 from ..training.negatives import REGIMES, Regime, draw_negatives
 from . import metrics
-from .datasets import DataSet, Ids, Network
+from .datasets import DataSet, Network
 from .methods import Kind, Scored
 
-Array = NDArray[np.float32]
 GROUPS = ("all", "one unseen", "both unseen")
 NATURAL = "natural"
 FEWEST_EDGES = 10  # of a group, below which nothing is said

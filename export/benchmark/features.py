@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugrn.runtime import Scorer
-from ugrn.runtime.artifact import Artifact
-from ugrn.runtime.genes import GeneNames
-from ugrn.runtime.probe import VALUE_GRAPH, Prober
-from ugrn.runtime.session import RuntimeSettings
-from ugrn.runtime.states import CONVERSIONS, Cells
+from ugrn.runtime.arrays import Array, Ids
+from ugrn.runtime.artifact.folder import Artifact
+from ugrn.runtime.engine.probe import VALUE_GRAPH, Prober
+from ugrn.runtime.engine.session import RuntimeSettings
+from ugrn.runtime.engine.states import CONVERSIONS, Cells
+from ugrn.runtime.genes.names import GeneNames
 
-from .datasets import DataSet, Ids
+from .datasets import DataSet
 
-Array = NDArray[np.float32]
 MOST_CONTEXT = 1000
 
 

@@ -11,15 +11,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ugrn.runtime.genes import GeneNames
-from ugrn.runtime.translator import EMB, Translator
+from ugrn.runtime.arrays import Array
+from ugrn.runtime.genes.names import GeneNames
+from ugrn.runtime.translator.translator import EMB, Translator
 
 from ..training.translator import TranslatorConfig, fit_on_edges
 from . import classical
 from .datasets import DataSet, Network
 from .features import PairFeatures, known_block, known_ids, spread
 
-Array = NDArray[np.float32]
 Kind = Literal["paper", "control", "classical"]
 Report = Callable[[int, int], None]
 SOURCES_AT_ONCE = 8

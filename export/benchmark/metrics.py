@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ugrn.runtime.arrays import Doubles
 from ugrn.runtime.errors import InputError
 
 from ..training import calibration
 
-Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 BLOCK = 1 << 15  # weights handled at once: few enough for the processor's cache
@@ -62,20 +62,20 @@ class Ranking:
         beaten = others - (negative[self.above] + negative[self.reached])[1:] / 2  # [T]
         return float(np.diff(positive[self.found]) @ beaten) / edges / others
 
-    def auprc_of_draws(self, counts: Rows) -> Floats:
+    def auprc_of_draws(self, counts: Rows) -> Doubles:
         """AUPRC ``[D]`` under D sets of source counts ``[D, S + 1]``, of which the last column is zero."""
         positive, negative = self.codes[self.positives], self.codes[self.negatives]
         step = max(1, BLOCK // len(self.codes))
         blocks = (counts[start : start + step] for start in range(0, len(counts), step))
         return np.concatenate([self._areas(block.take(positive, 1), block.take(negative, 1)) for block in blocks])
 
-    def _sorted(self, weights: ArrayLike | None) -> tuple[Floats, Floats]:
+    def _sorted(self, weights: ArrayLike | None) -> tuple[Doubles, Doubles]:
         """Weights of `positives` ``[1, 1 + P]`` and of `negatives` ``[1, 1 + Q]``."""
         ones = np.ones(len(self.codes) - 1)
         padded = np.append(_checked(ones, ones if weights is None else weights)[1], 0.0)
         return padded[None, self.positives], padded[None, self.negatives]
 
-    def _areas(self, positive: NDArray[Any], negative: NDArray[Any]) -> Floats:
+    def _areas(self, positive: NDArray[Any], negative: NDArray[Any]) -> Doubles:
         """AUPRC ``[D]`` of weights ``[D, 1 + P]`` and ``[D, 1 + Q]``; whole numbers are summed fastest and exactly."""
         positive, negative = np.cumsum(positive, axis=1), np.cumsum(negative, axis=1)
         edges, others = positive[:, -1:].astype(np.float64), negative[:, -1:].astype(np.float64)
@@ -111,7 +111,7 @@ def rank(labels: ArrayLike, scores: ArrayLike, sources: ArrayLike, balanced: boo
     )
 
 
-def resampled_auprc(rankings: Sequence[Ranking], draws: int = 200, seed: int = 0) -> Floats:
+def resampled_auprc(rankings: Sequence[Ranking], draws: int = 200, seed: int = 0) -> Doubles:
     """Mean AUPRC over rankings, ``[draws]``, each time under another draw of sources.
 
     The sources drawn from are those in any of the rankings, which may be several draws of negatives. With the same
@@ -130,7 +130,7 @@ def resampled_auprc(rankings: Sequence[Ranking], draws: int = 200, seed: int = 0
     return np.asarray(np.mean(areas, axis=0))
 
 
-def interval(values: Floats) -> tuple[float, float]:
+def interval(values: Doubles) -> tuple[float, float]:
     """The 2.5 and 97.5 percentiles of resampled values; undefined draws are left out."""
     known = values[~np.isnan(values)]
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
@@ -211,7 +211,7 @@ def _names(rankings: Sequence[Ranking]) -> Rows:
     return np.unique(np.concatenate([ranking.names for ranking in rankings]))
 
 
-def _checked(*columns: ArrayLike) -> list[Floats]:
+def _checked(*columns: ArrayLike) -> list[Doubles]:
     """The columns as float64, all of the same length and without nan."""
     arrays = [np.asarray(column, np.float64) for column in columns]
     if len({array.shape for array in arrays}) > 1:

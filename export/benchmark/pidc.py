@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 from scipy.stats import gamma
 
-Array = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ids = NDArray[np.int64]
+from ugrn.runtime.arrays import Array, Doubles, Ids
+
 Progress = Callable[[int, int], None]
 
 

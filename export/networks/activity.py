@@ -25,10 +25,9 @@ from scipy.optimize import brentq
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from .cell_files import CellFile
+from ugrn.runtime.arrays import Array, Doubles
 
-Array = NDArray[np.float32]
-Doubles = NDArray[np.float64]
+from .cell_files import CellFile
 
 CELLS_AT_ONCE = 256
 LEAST_VARIANCE = 1e-4  # of a component, where all activities together have 1; many cells may have the very same one

@@ -12,13 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ugrn.runtime import NetworkSettings, Scorer
+from ugrn.runtime.arrays import Array
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.gene_lists import GeneList, GenesLike, read_network_genes
-from ugrn.runtime.genes import GeneNames
-from ugrn.runtime.network_run import network_table
-from ugrn.runtime.run import Report
+from ugrn.runtime.genes.lists import GeneList, GenesLike, read_network_genes
+from ugrn.runtime.genes.names import GeneNames
+from ugrn.runtime.runs.network_run import network_table
+from ugrn.runtime.runs.store import Report
 
-from .cell_networks import Array
 from .network import Network
 from .network_files import STRENGTHS, read_network
 

@@ -1,6 +1,7 @@
 """Cells of an ``.h5ad`` file, or of one modality of an ``.h5mu`` file: names and values, sparse where stored so.
 
-Read with h5py, as `ugrn.runtime.states` does; a modality of an ``.h5mu`` file is laid out like an ``.h5ad`` file.
+Read with h5py, as `ugrn.runtime.engine.states` does; a modality of an ``.h5mu`` file is laid out like an ``.h5ad``
+file.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Array
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.genes import GeneNames
-from ugrn.runtime.h5ad import UNREADABLE, read_genes_of_cells, strings
-
-Array = NDArray[np.float32]
+from ugrn.runtime.files.cells import UNREADABLE, read_genes_of_cells, strings
+from ugrn.runtime.genes.names import GeneNames
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def read_cells(path: Path, names: GeneNames | None = None, modality: str = "", c
         with h5py.File(path) as file:
             group = _modality(file, path, modality)
             cells = strings(_index(group["obs"]))
-            features = strings(_index(group["var"])) if names is None else read_genes_of_cells(group, names)[1]
+            features = strings(_index(group["var"])) if names is None else read_genes_of_cells(group, names.ids)[1]
             found = {key.lower(): strings(group["var"][key]) for key in group["var"] if key.lower() in columns}
             values = _matrix(group["X"])
     except InputError:

@@ -31,16 +31,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.formats import replace_with
+from ugrn.runtime.files.results import replace_with
 
-from .network import Ids, Network
+from .network import Network
 
 KIND, FORMAT = "ugrn cell networks", 1
 NETWORK = "network"  # the fact that is JSON
 ROWS_AT_ONCE = 1024
 
-Array = NDArray[np.float32]
 UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError)
 
 

@@ -19,22 +19,20 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Doubles, Ids
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.facts import versions
-from ugrn.runtime.formats import check_output, replace_with, sidecar_path, write_results
-from ugrn.runtime.pairs import PairList
-from ugrn.runtime.run import Report, write_rejects
-from ugrn.runtime.tables import ResultTable
+from ugrn.runtime.files.pairs import PairList
+from ugrn.runtime.files.results import check_output, replace_with, sidecar_path, write_results
+from ugrn.runtime.runs.provenance import versions
+from ugrn.runtime.runs.result_table import ResultTable
+from ugrn.runtime.runs.store import Report, write_rejects
 
 from .multiome import Hits, Multiome, read_hits, read_multiome
-from .positions import Ids, gene_places, near
+from .positions import gene_places, near
 
 TINY = 1e-10  # of the sum of squares: a variance that is rounding
 RESULTS = ("weight", "correlation")
-
-Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, report
 
     Args:
         inputs: files.
-        output: in any format of `ugrn.runtime.output_formats`: source, target, weight (the largest |r| of the edge's
+        output: in any format of `ugrn.runtime.files.formats`: source, target, weight (the largest |r| of the edge's
             peaks), correlation (r of that peak) and peaks (how many there are).
         settings: what makes a link.
         report: called with genes done and genes in all.

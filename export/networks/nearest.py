@@ -17,14 +17,15 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from ugrn.runtime.artifact import Artifact
+from ugrn.runtime.arrays import Array
+from ugrn.runtime.artifact.folder import Artifact
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.facts import write_sidecar
-from ugrn.runtime.genes import GeneNames
+from ugrn.runtime.genes.names import GeneNames
+from ugrn.runtime.runs.provenance import write_sidecar
 
 from .basis import REJECTS
 from .cell_files import CellFile, first_columns, read_cells
-from .cell_networks import Array, CellNetworks, write_cell_networks
+from .cell_networks import CellNetworks, write_cell_networks
 from .per_cell import CellNetworkSummary, Progress, cell_facts, summarise
 
 MOST_GENES = 2000

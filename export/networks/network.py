@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.int64]
+from ugrn.runtime.arrays import Ids
+
 Matrix = NDArray[np.floating[Any]]
 Weights = NDArray[np.float32] | None
 

@@ -18,13 +18,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ugrn.runtime.artifact import file_entry
+from ugrn.runtime.arrays import Array
+from ugrn.runtime.artifact.folder import file_entry
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.genes import GeneNames
-from ugrn.runtime.matches import Matches
-from ugrn.runtime.pair_files import read_pairs
-from ugrn.runtime.pairs import PairList, ResolvedPairs, resolve_pairs, say_counts
-from ugrn.runtime.ranks import WEIGHTS
+from ugrn.runtime.files.pairs import PairList, read_pairs
+from ugrn.runtime.genes.matches import Matches
+from ugrn.runtime.genes.names import GeneNames
+from ugrn.runtime.genes.pairs import ResolvedPairs, resolve_pairs, say_counts
+from ugrn.runtime.runs.ranks import WEIGHTS
 
 from .cell_networks import UNREADABLE, CellNetworks, is_cell_networks
 from .network import Network, WeightedNetwork
@@ -36,8 +37,6 @@ SET_NAMES = ("eRegulon_name", "Gene_signature_name", "Region_signature_name", "C
 SIGN = r"[_(]([+-])"
 """In ``GATA1_direct_+/+_(12g)``, ``GATA1_+_+_(9r)`` and ``GATA1(+)``: how the TF goes with its target."""
 AFTER_TF = re.compile(r"[_(\s]")
-
-Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +154,7 @@ def _is_result(path: Path) -> bool:
 
 
 def _read_result(path: Path) -> PairList:
-    """``/genes/symbol`` and ``/edges/<column>``, as `ugrn.runtime.formats` writes them."""
+    """``/genes/symbol`` and ``/edges/<column>``, as `ugrn.runtime.files.results` writes them."""
     try:
         with h5py.File(path) as file:
             genes = list(file["genes/symbol"].asstr()[:])

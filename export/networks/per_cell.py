@@ -19,17 +19,18 @@ import polars as pl
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ugrn.runtime.artifact import Artifact, file_entry
+from ugrn.runtime.arrays import Array
+from ugrn.runtime.artifact.folder import Artifact, file_entry
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.facts import write_sidecar
-from ugrn.runtime.genes import GeneNames
-from ugrn.runtime.matches import Matches
-from ugrn.runtime.run import Report, write_rejects
+from ugrn.runtime.genes.matches import Matches
+from ugrn.runtime.genes.names import GeneNames
+from ugrn.runtime.runs.provenance import write_sidecar
+from ugrn.runtime.runs.store import Report, write_rejects
 
 from .activity import above_chance, score_activities, two_populations
 from .basis import REJECTS, Basis
 from .cell_files import CellFile, first_columns, read_cells
-from .cell_networks import Array, Regulons, write_cell_networks
+from .cell_networks import Regulons, write_cell_networks
 
 FEWEST_CELLS = 20
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Ids
 from ugrn.runtime.errors import InputError
 
 PEAK = r"^(.+?)[:_-](\d+)[-_](\d+)$"
@@ -22,7 +23,6 @@ STRAND = ("strand",)
 FORWARD, BACKWARD = ("+", "+1", "1"), ("-", "-1")
 
 Numbers = NDArray[np.float64]
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

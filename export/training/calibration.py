@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from ugrn.runtime.translator import Calibration, CalibrationKind, sigmoid
-
-Array = NDArray[np.float32]
+from ugrn.runtime.arrays import Array
+from ugrn.runtime.translator.translator import Calibration, CalibrationKind, sigmoid
 
 
 def reliability(

@@ -20,14 +20,15 @@ from sklearn.metrics import average_precision_score
 from torch import nn
 
 from ugrn.runtime import Scorer
+from ugrn.runtime.arrays import Array
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.pairs import PairsLike
-from ugrn.runtime.translator import EMB, Mlp, Product, Translator
+from ugrn.runtime.files.pairs import PairsLike
+from ugrn.runtime.translator.mlp import Mlp
+from ugrn.runtime.translator.translator import EMB, Product, Translator
 
 from .calibration import choose_calibration
 from .negatives import Pairs, Regime, draw_negatives
 
-Array = NDArray[np.float32]
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # inverse penalties the product is tried with
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ugrn.report.write import ReportSettings, write_report
 from ugrn.runtime import NetworkSettings, load
+from ugrn.web.report import ReportSettings, write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SOURCES = ["GATA1", "TAL1", "KLF1", "SPI1", "CEBPA", "POU5F1", "SOX2", "NANOG", "MYC", "TP53"]

@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ugrn.report.write import write_report
 from ugrn.runtime import load
+from ugrn.web.report import write_report
 
 Page = Any
 Visit = Callable[..., Any]

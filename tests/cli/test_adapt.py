@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from ugrn.cli.main import app, run
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.training.checkpoint import Checkpoint, save_checkpoint
+from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
 from ugrn.runtime import open_artifact
 
 

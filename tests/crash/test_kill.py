@@ -14,7 +14,7 @@ import pytest
 RUN = """
 import sys, time
 from pathlib import Path
-import ugrn.runtime.run as run
+import ugrn.runtime.runs.store as run
 from ugrn.runtime import ScoreSettings, load
 run.MOST_SOURCES = 2
 slow = float(sys.argv[4])
@@ -26,7 +26,7 @@ load(sys.argv[1], provider="cpu", threads=1).score_file(
 NETWORK = """
 import sys, time
 from pathlib import Path
-import ugrn.runtime.probe as probe
+import ugrn.runtime.engine.probe as probe
 from ugrn.runtime import NetworkSettings, load
 probe.MOST_SOURCES = 2
 slow = float(sys.argv[4])

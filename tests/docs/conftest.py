@@ -17,14 +17,14 @@ import pytest
 import test_scgpt as scgpt
 from made_multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 
-from ugrn.export.backbones.base import Origin
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.bundle import ExportSettings, add_translator, write_artifact
-from ugrn.export.training.checkpoint import Checkpoint, save_checkpoint
-from ugrn.export.training.vocabulary import write_embeddings
+from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
+from ugrn.export.bundle.folder import ExportSettings, add_translator, write_artifact
+from ugrn.export.model.base import Origin
+from ugrn.export.pretrain.vocabulary import write_embeddings
 from ugrn.runtime import bundled_artifact
-from ugrn.runtime.artifact import read_lines
-from ugrn.runtime.translator import Translator
+from ugrn.runtime.artifact.folder import read_lines
+from ugrn.runtime.translator.translator import Translator
 
 KNOWN = "GATA1 KLF1 TAL1 SPI1 HBB HBA1 EPOR CEBPA POU5F1 NANOG SOX2 CD14 STAT1 IRF1 TP53 CDKN1A".split()
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -48,8 +48,8 @@ NOT_RUN = {
     "cmake -S": "compiles for a minute; tests/docs/test_deploying.py runs it",
     "cmake --build": "as above",
     "build/probe": "as above",
-    "ugrn benchmark": "needs real networks; tests/export/benchmark/test_run.py runs the command on a small folder",
-    "ugrn evaluate-adapter": "needs the tasks' data; tests/export/tasks/test_run_tasks.py runs the command",
+    "ugrn benchmark": "needs real networks; tests/export/benchmark/test_benchmark.py runs it on a small folder",
+    "ugrn evaluate-adapter": "needs the tasks' data; tests/bench/grnformer/test_run_tasks.py runs the command",
 }
 SMALL = {  # what is added so that the command ends within seconds
     "ugrn pretrain": "--steps 2 --width 16 --layers 1 --heads 2 --gene-embeddings embeddings.parquet",

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ugrn.export.backbones.base import Origin
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.bundle import ExportSettings, write_artifact
+from ugrn.export.bundle.folder import ExportSettings, write_artifact
+from ugrn.export.model.base import Origin
 from ugrn.runtime import RuntimeSettings, open_artifact
-from ugrn.runtime.session import GraphSession
+from ugrn.runtime.engine.session import GraphSession
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")

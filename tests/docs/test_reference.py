@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ugrn.export.dual import UnsupportedFunctionError
-from ugrn.export.graph import ParityError
+from ugrn.export.autodiff.dual import UnsupportedFunctionError
+from ugrn.export.graph.graph import ParityError
 from ugrn.runtime import errors
-from ugrn.runtime.artifact import FORMAT, MANIFEST, OPTIONAL, READOUTS, REQUIRED, BackboneShape, Manifest
-from ugrn.runtime.states import CONVERSIONS
+from ugrn.runtime.artifact.folder import FORMAT, MANIFEST, OPTIONAL, READOUTS, REQUIRED, BackboneShape, Manifest
+from ugrn.runtime.engine.states import CONVERSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

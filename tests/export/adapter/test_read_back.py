@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from ugrn.export.adapter.read_back import read_back
-from ugrn.export.backbones.base import Origin
-from ugrn.export.backbones.families import load_backbone
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
-from ugrn.export.bundle import ExportSettings, write_artifact
-from ugrn.export.graph import Probe, random_inputs
-from ugrn.export.training.checkpoint import Checkpoint, save_checkpoint
+from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
+from ugrn.export.bundle.folder import ExportSettings, write_artifact
+from ugrn.export.graph.graph import Probe, random_inputs
+from ugrn.export.model.base import Origin
+from ugrn.export.registry import load_backbone
 from ugrn.runtime import bundled_artifact, open_artifact
+from ugrn.runtime.engine.session import GraphSession, RuntimeSettings
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.session import GraphSession, RuntimeSettings
 
 NOT_IN_THE_GRAPH = ("mask", "decoder.0.weight", "decoder.0.bias", "decoder.2.weight", "decoder.2.bias")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ugrn.export.adapter.graph_adapter import neighbour_mean
+from ugrn.export.backbones.adapted.graph_adapter import neighbour_mean
 from ugrn.export.networks.network import Network
 
 

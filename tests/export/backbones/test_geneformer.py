@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from made import State, cell, check, lin, linear, ln, norm, tame
 from torch import Tensor, nn
 
-from ugrn.export.backbones.families import load_backbone
-from ugrn.export.graph import Probe, export_onnx
+from ugrn.export.graph.graph import Probe, export_onnx
+from ugrn.export.registry import load_backbone
+from ugrn.runtime.engine.session import GraphSession, RuntimeSettings
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.session import GraphSession, RuntimeSettings
 
 WIDTH, HEADS, FEED, LAYERS, GENES, PLACES = 12, 3, 20, 2, 16, 32
 SPECIAL = {"V1": ["<pad>", "<mask>"], "V2": ["<pad>", "<mask>", "<cls>", "<eos>"]}

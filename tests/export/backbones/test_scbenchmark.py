@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from made import State, cell, check, linear, load_stock, norm, stock_layer, tame
 from torch import Tensor
 
-from ugrn.export.backbones.families import load_backbone
+from ugrn.export.registry import load_backbone
 from ugrn.runtime.errors import InputError
 
 GENES, HEADS, LAYERS = 20, 2, 2

@@ -25,8 +25,8 @@ from made import (
 )
 from torch import Tensor
 
-from ugrn.export.backbones.base import with_levels
-from ugrn.export.backbones.families import load_backbone
+from ugrn.export.model.base import with_levels
+from ugrn.export.registry import load_backbone
 from ugrn.runtime.errors import InputError
 
 GENES, BINS, WIDTH, HEADS, LAYERS = 14, 7, 12, 3, 2

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from made import tame
 from torch import Tensor, nn
 
-from ugrn.export.backbones.base import with_levels
-from ugrn.export.backbones.families import load_backbone
-from ugrn.export.graph import Probe, random_inputs
+from ugrn.export.graph.graph import Probe, random_inputs
+from ugrn.export.model.base import with_levels
+from ugrn.export.registry import load_backbone
 
 WIDTH, HEADS, FEED, LAYERS, GENES = 16, 2, 24, 3, 30
 State = dict[str, Tensor]

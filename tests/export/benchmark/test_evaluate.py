@@ -12,7 +12,7 @@ from ugrn.export.benchmark.datasets import DataSet
 from ugrn.export.benchmark.evaluate import Cell, Protocol, evaluate
 from ugrn.export.benchmark.methods import Scored
 from ugrn.export.training.calibration import calibration_error
-from ugrn.runtime.genes import GeneNames
+from ugrn.runtime.genes.names import GeneNames
 
 PROTOCOL = Protocol(seeds=3, draws=40)
 

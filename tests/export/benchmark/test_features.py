@@ -10,17 +10,17 @@ import onnx
 import pytest
 import torch
 
-from ugrn.export.backbones.base import Origin
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.benchmark import controls
 from ugrn.export.benchmark.datasets import DataSet
 from ugrn.export.benchmark.features import GeneOnly, Knockout, ProbeFeatures, ShuffledTargets, known_ids, predictions
-from ugrn.export.bundle import ExportSettings, write_artifact
-from ugrn.export.graph import Probe
+from ugrn.export.bundle.folder import ExportSettings, write_artifact
+from ugrn.export.graph.graph import Probe
+from ugrn.export.model.base import Origin
 from ugrn.runtime import Scorer, load
-from ugrn.runtime.artifact import open_artifact
-from ugrn.runtime.genes import GeneNames
-from ugrn.runtime.session import RuntimeSettings
+from ugrn.runtime.artifact.folder import open_artifact
+from ugrn.runtime.engine.session import RuntimeSettings
+from ugrn.runtime.genes.names import GeneNames
 
 
 def test_second_names_of_one_gene_are_not_known(bench_data: dict[str, DataSet], artifact: Path) -> None:

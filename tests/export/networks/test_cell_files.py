@@ -14,7 +14,7 @@ import scipy.sparse as sp
 
 from ugrn.export.networks.cell_files import first_columns, read_cells
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.genes import GeneNames
+from ugrn.runtime.genes.names import GeneNames
 
 GENES = [f"GENE{row}" for row in range(12)]
 NAMES = GeneNames(GENES)

@@ -16,7 +16,7 @@ from made_multiome import CELLS, Made, cell_names, make, write_h5ad, write_h5mu,
 from ugrn.export.networks.linking import LinkInputs, LinkSettings, LinkSummary, correlations, write_links
 from ugrn.export.networks.network_files import STRENGTHS, read_network
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.genes import GeneNames
+from ugrn.runtime.genes.names import GeneNames
 
 STRICT = LinkSettings(min_correlation=0.3)
 """With few cells a correlation of .03 is noise."""

@@ -15,7 +15,7 @@ from ugrn.export.networks.network import Network
 from ugrn.export.networks.network_files import STRENGTHS, NetworkFile, read_network
 from ugrn.runtime import NetworkSettings, load
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.genes import GeneNames
+from ugrn.runtime.genes.names import GeneNames
 
 SYMBOLS = [f"GENE{row}" for row in range(60)]
 NAMES = GeneNames(SYMBOLS, {"OLDNAME": "GENE5"})

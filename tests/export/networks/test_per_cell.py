@@ -17,9 +17,9 @@ from ugrn.export.networks.cell_networks import CellNetworks
 from ugrn.export.networks.nearest import write_from_reference
 from ugrn.export.networks.per_cell import CellNetworkSettings, CellNetworkSummary, read_many_cells, write_per_cell
 from ugrn.runtime import NetworkSettings, load
-from ugrn.runtime.artifact import Artifact, open_artifact
+from ugrn.runtime.artifact.folder import Artifact, open_artifact
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.run import Report
+from ugrn.runtime.runs.store import Report
 
 GENES = [f"GENE{row}" for row in range(60)] + [f"OTHER{row}" for row in range(200)]
 TARGETS = {"GENE1": range(10, 20), "GENE2": range(20, 30), "GENE3": range(30, 38), "GENE4": range(38, 46)}

@@ -1,0 +1,53 @@
+"""Which of a network's regulons are active in the cells of a data set, as ``ugrn network --per-cell`` tells it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ugrn.export.networks.activity import above_chance, score_activities
+from ugrn.export.networks.cell_files import CellFile
+from ugrn.export.networks.network import Network
+from ugrn.export.networks.per_cell import CellNetworkSettings, thresholds
+from ugrn.runtime.arrays import Array
+
+from .data import Rows
+
+
+def active_regulons(
+    values: Array,
+    columns: Rows,
+    network: Network,
+    settings: CellNetworkSettings = CellNetworkSettings(),  # noqa: B008
+) -> NDArray[np.bool_]:
+    """Whether the targets of every gene are active in every cell, ``[N, G]``.
+
+    A gene of whose targets fewer than `settings.min_targets` are measured is active nowhere.
+
+    Args:
+        values: ``[N, F]``, all that was measured; only the order within a cell counts.
+        columns: ``[G]``, the column of every gene of the network; -1 where it was not measured.
+        network: whose sources with their targets are the regulons.
+        settings: how they are scored.
+    """
+    count, features = values.shape
+    column = columns[network.targets]
+    there = column >= 0
+    sizes = np.bincount(network.sources[there], minlength=network.genes)
+    scored = np.flatnonzero(sizes >= settings.min_targets)
+    active = np.zeros((count, network.genes), bool)
+    if len(scored) == 0:
+        return active
+    places = column[there], network.sources[there]
+    members = sp.csc_array((np.ones(len(places[0])), places), shape=(features, network.genes))[:, scored]
+    cells = CellFile(Path(), "", [str(row) for row in range(count)], [""] * features, values, False, {})
+    activity, credit = score_activities(cells, members, settings.top_share, _silent)
+    active[:, scored] = activity > thresholds(activity, above_chance(members, credit), _silent)
+    return active
+
+
+def _silent(done: int, total: int) -> None:
+    """Report nothing."""

@@ -1,0 +1,168 @@
+"""One adapter from files to a folder, resumable."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from ugrn.runtime.artifact.folder import MANIFEST, Artifact
+from ugrn.runtime.artifact.library import find_artifact
+from ugrn.runtime.errors import InputError
+from ugrn.runtime.genes.names import GeneNames
+
+from ..backbones.adapted.checkpoint import (
+    FACTS,
+    LICENCE,
+    Adapted,
+    Base,
+    check_links,
+    copy_checkpoint,
+    refuse_adapted,
+    save_adapted,
+)
+from ..backbones.mini_checkpoint import Checkpoint, origin_of, save_checkpoint
+from ..bundle.folder import check_folder, new_folder
+from ..model.base import BackboneCard, Loaded, Readout
+from ..networks.network_files import read_network
+from ..pretrain.loop import Progress
+from ..registry import load_backbone
+from .cells import read_training_cells
+from .read_back import read_back
+from .train import AdaptConfig, Subject, adapt
+
+RESUME = "resume.pt"
+NO_EXPRESSION = ("shift", "rank", "attn")
+KIND = "an unfinished run of ugrn adapt"
+
+
+def open_base(reference: str | None, family: str | None = None, settings: Sequence[str] = ()) -> Base:
+    """Open what is to be adapted.
+
+    Args:
+        reference: a checkpoint folder, or an artifact as for ``--artifact``; None takes the bundled artifact.
+        family: of the checkpoint, mini if left out; where it is given, `reference` is a checkpoint.
+        settings: ``name=value`` for the family's options.
+
+    Raises:
+        InputError: it cannot be read, or its weights cannot be read back.
+    """
+    folder = Path(reference) if reference is not None else None
+    if folder is not None and (family is not None or (folder.is_dir() and not (folder / MANIFEST).is_file())):
+        family = family or "mini"
+        refuse_adapted(family)
+        check_links(folder)
+        loaded = load_backbone(family, folder, settings)
+        return Base(family, tuple(settings), loaded, partial(copy_checkpoint, folder), {"checkpoint": folder.name})
+    if family is not None or settings:
+        message = "--family and --set are for checkpoint folders; give one, or leave them out for an artifact"
+        raise InputError(message)
+    artifact = find_artifact(reference)
+    checkpoint = read_back(artifact)
+    licence = _licence(artifact)
+    kept = replace(checkpoint, backbone=copy.deepcopy(checkpoint.backbone))  # training may change the other
+    origin = origin_of(checkpoint, licence)
+    loaded = Loaded(checkpoint.backbone, origin, checkpoint.context, checkpoint.embeddings)
+    facts = {"artifact": artifact.folder.name, "sha256": artifact.digest}
+    return Base("mini", (), loaded, partial(_write_read_back, kept, licence), facts)
+
+
+def adapt_to_folder(
+    base: Base,
+    networks: Sequence[Path],
+    cells: Path,
+    folder: Path,
+    readout: str | None,
+    config: AdaptConfig,
+    threads: int,
+    report: Callable[[Progress], None],
+    say: Callable[[str], None],
+    every: int = 100,
+) -> dict[str, Any]:
+    """Train an adapter and write its folder. A folder that holds an unfinished run is resumed.
+
+    Args:
+        networks: files, see `read_network`; each is a network of its own, whose structures are summed.
+        cells: ``.h5ad``.
+        readout: that is trained and exported; None takes the backbone's default.
+        threads: of torch; 0 leaves it to torch.
+        every: steps between saved states.
+
+    Returns:
+        What is recorded of the run.
+
+    Raises:
+        InputError: an input cannot be used, or `folder` holds something else than an unfinished run.
+    """
+    check_output(folder)
+    loaded = base.loaded
+    card = loaded.backbone.card
+    read_at = expression_readout(card, readout)
+    if threads:
+        torch.set_num_threads(threads)
+    names = GeneNames(loaded.backbone.symbols, loaded.origin.aliases)
+    files = [read_network(path, names) for path in networks]
+    training = read_training_cells(cells, names, card, config.seed)
+    for note in (*(each.note for each in files), training.note):
+        say(note)
+    subject = Subject(loaded.backbone, read_at, files, training)
+    adapter, held_out = adapt(subject, config, folder / RESUME, report, every)
+    facts = {
+        "base": dict(base.facts),
+        "networks": [each.facts for each in files],
+        "cells": training.facts,
+        "readout": read_at,
+        "settings": asdict(config),
+        "held_out": held_out,
+    }
+    with new_folder(folder, overwrite=True, ours=_is_unfinished, kind=KIND) as part:
+        save_adapted(Adapted(base, read_at, adapter, files, config.unfreeze, facts), part)
+    return facts
+
+
+def check_output(folder: Path) -> None:
+    """Refuse a folder that cannot become the run's.
+
+    Raises:
+        InputError: it holds a finished adapter or something else, or cannot be made.
+    """
+    if (folder / FACTS).exists():
+        message = f"{folder}: holds a finished adapter; choose another folder with -o"
+        raise InputError(message)
+    check_folder(folder, overwrite=True, ours=_is_unfinished, kind=KIND)
+
+
+def expression_readout(card: BackboneCard, readout: str | None) -> Readout:
+    """The readout to train, which must predict expression.
+
+    Raises:
+        InputError: it does not, or the backbone does not have it.
+    """
+    chosen = readout or next(iter(card.readouts))
+    if chosen not in card.readouts:
+        message = f"{card.name} has no readout {chosen!r}; expected one of {', '.join(card.readouts)}"
+        raise InputError(message)
+    if card.predicts or chosen in NO_EXPRESSION:
+        what = card.predicts or f"at {chosen!r} no expression"
+        message = f"{card.name} predicts {what}; an adapter is trained to predict the expression of genes"
+        raise InputError(message)
+    return cast(Readout, chosen)
+
+
+def _is_unfinished(folder: Path) -> bool:
+    return {path.name for path in folder.iterdir()} <= {RESUME, f".{RESUME}.tmp"}
+
+
+def _licence(artifact: Artifact) -> str:
+    return (artifact.folder / LICENCE).read_text(encoding="utf-8") if LICENCE in artifact.manifest.files else ""
+
+
+def _write_read_back(checkpoint: Checkpoint, licence: str, folder: Path) -> None:
+    save_checkpoint(checkpoint, folder)
+    if licence:
+        (folder / LICENCE).write_text(licence, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""A backbone with a network fed back into it."""

@@ -1,0 +1,82 @@
+"""A pretrained mini backbone on disk: the folder ``ugrn pretrain`` writes and ``ugrn export mini`` reads.
+
+pretrained.json       size, settings, held-out scores, sources with their licences, readouts where not all can be had
+weights.safetensors   parameters and the finished gene table
+genes.txt             vocabulary, row = id
+aliases.tsv           other name, symbol
+context.txt           genes fit for a virtual cell's context, best first
+embeddings.npy        gene embeddings whose products a translator may read
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from ugrn.runtime.artifact.folder import EMBEDDINGS, read_aliases, read_lines
+from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.results import replace_with
+
+from ..bundle.folder import write_gene_lists
+from ..model.base import Origin
+from .mini import CARD, FinishedGenes, MiniBackbone, MiniConfig
+
+FACTS = "pretrained.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A pretrained backbone with its vocabulary and what is recorded of its training."""
+
+    backbone: MiniBackbone
+    aliases: dict[str, str]
+    context: list[str]
+    facts: dict[str, Any]
+    embeddings: NDArray[np.float16] | None = None
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the files of a checkpoint into an existing folder; ``pretrained.json`` last."""
+    save_file(checkpoint.backbone.state_dict(), folder / "weights.safetensors")
+    write_gene_lists(folder, checkpoint.backbone.symbols, checkpoint.context, checkpoint.aliases)
+    if checkpoint.embeddings is not None:
+        np.save(folder / EMBEDDINGS, checkpoint.embeddings)
+    facts = {"size": asdict(checkpoint.backbone.config), **checkpoint.facts}
+    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+    replace_with(folder / FACTS, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint folder.
+
+    Raises:
+        InputError: a file is missing or does not fit the others.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        size = MiniConfig(**facts.pop("size"))
+        symbols = read_lines(folder / "genes.txt")
+        aliases = read_aliases(folder / "aliases.tsv")
+        backbone = MiniBackbone(size, symbols, FinishedGenes(len(symbols), size.width))
+        backbone.load_state_dict(load_file(folder / "weights.safetensors"))
+        if "readouts" in facts:  # of weights that were read back from a graph, which do not hold all heads
+            backbone.card = replace(CARD, readouts={name: CARD.readouts[name] for name in facts["readouts"]})
+        context = read_lines(folder / "context.txt")
+        embeddings = np.load(folder / EMBEDDINGS, allow_pickle=False) if (folder / EMBEDDINGS).exists() else None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+        message = f"{folder}: not a pretrained mini backbone ({error}); expected a folder written by 'ugrn pretrain'"
+        raise InputError(message) from error
+    return Checkpoint(backbone.eval(), aliases, context, facts, embeddings)
+
+
+def origin_of(checkpoint: Checkpoint, licence_text: str = "") -> Origin:
+    """What an artifact says of the backbone it was exported from."""
+    facts = dict(checkpoint.facts)
+    return Origin(checkpoint.aliases, facts.pop("licence", ""), licence_text, facts)

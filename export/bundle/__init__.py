@@ -1,0 +1,1 @@
+"""The artifact folder that an export writes, and its model card."""

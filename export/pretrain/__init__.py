@@ -1,0 +1,1 @@
+"""Pretraining of the mini backbone: corpus, vocabulary, sampling, loop."""

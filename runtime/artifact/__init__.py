@@ -1,0 +1,1 @@
+"""Artifact folders: opened, verified, and found by name."""

@@ -1,0 +1,1 @@
+"""The graphs at work: sessions, probes, and cell states."""

@@ -1,0 +1,273 @@
+"""From pairs to probe features, source by source and never pair by pair.
+
+Pairs are grouped by source; a block of sources runs through the graph at once with the union of its targets,
+and the features of the asked pairs are picked out. VVP and GDT share one pass: the gradient graph also gives
+the value, and the baseline is one more level. Where many levels need no gradient, they take the graph without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifact.folder import Artifact
+from ..errors import DeviceMemoryError, InputError
+from ..translator.translator import PROBES
+from .session import GraphSession, RuntimeSettings, memory_budget
+
+MOST_SOURCES = 64
+MOST_PAIRS = 1 << 18
+LEAST_TARGETS = 1024
+LEAST_VALUES = 0.25  # of the levels, from which on those that need no gradient take the graph without it
+GRADIENT_GRAPH, VALUE_GRAPH = "gdt.onnx", "vvp.onnx"
+CACHE = 48 << 20  # bytes of contexts, by the estimate below; measured (bench/NOTES.md)
+
+Features = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The levels that are run: the union of those the probes need, and the baseline.
+
+    Attributes:
+        levels: float32 ``[K]``; those that need the gradient come first, else ascending.
+        rows: per probe, the places of its levels in `levels`.
+        baseline: place of the baseline.
+        graphs: name of a graph -> which of `levels` it runs.
+    """
+
+    levels: NDArray[np.float32]
+    rows: dict[str, NDArray[np.intp]]
+    baseline: int
+    graphs: dict[str, slice]
+
+
+def level_grid(artifact: Artifact, probes: tuple[str, ...]) -> Grid:
+    """The union of levels that `probes` need.
+
+    A level that needs no gradient costs about half in the graph without it. Another graph has to be loaded for that,
+    and computes anew what all levels of a source share: `LEAST_VALUES` says from where on it is worth it.
+    """
+    manifest = artifact.manifest
+    steep = set(manifest.gdt_levels) if "gdt" in probes else set()
+    flat = {manifest.baseline, *(manifest.vvp_levels if "vvp" in probes else ())} - steep
+    if steep and len(flat) < LEAST_VALUES * (len(steep) + len(flat)):
+        steep, flat = steep | flat, set()
+    levels = sorted(steep) + sorted(flat)
+    parts = {GRADIENT_GRAPH: slice(0, len(steep)), VALUE_GRAPH: slice(len(steep), len(levels))}
+    asked = {"vvp": manifest.vvp_levels, "gdt": manifest.gdt_levels}
+    return Grid(
+        np.array(levels, np.float32),
+        {probe: np.array([levels.index(level) for level in asked[probe]]) for probe in probes},
+        levels.index(manifest.baseline),
+        {graph: part for graph, part in parts.items() if part.start < part.stop},
+    )
+
+
+class Prober:
+    """Computes probe features with one artifact.
+
+    Args:
+        artifact: an opened artifact.
+        settings: provider, threads, memory budget.
+        probes: which of ``vvp`` and ``gdt``; VVP alone runs the cheaper graph without the tangent.
+        keep_memory: see `GraphSession`.
+
+    Raises:
+        InputError: a probe is not known.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        settings: RuntimeSettings,
+        probes: tuple[str, ...] = PROBES,
+        keep_memory: bool = False,
+    ) -> None:
+        if not probes or not set(probes) <= set(PROBES):
+            message = f"probes {list(probes)} are not known; expected one or both of {list(PROBES)}"
+            raise InputError(message)
+        self.artifact = artifact
+        self.settings = settings
+        self.probes = probes
+        self.grid = level_grid(artifact, probes)
+        self._keep_memory = keep_memory
+        self._budget = memory_budget(settings)
+
+    @cached_property
+    def sessions(self) -> dict[str, GraphSession]:
+        """The graphs of `Grid.graphs`, opened when they are first needed.
+
+        Raises:
+            ProviderError: CUDA was asked for and cannot be had.
+        """
+        folder = self.artifact.folder
+        return {graph: GraphSession(folder / graph, self.settings, self._keep_memory) for graph in self.grid.graphs}
+
+    @property
+    def provider(self) -> str:
+        """What the graphs run on, which are opened for it: ``cpu`` or ``cuda``."""
+        return next(iter(self.sessions.values())).provider
+
+    def features(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> Features:
+        """Features of pairs given by gene ids ``[N]``; per probe float32 ``[N, number of levels]``.
+
+        VVP: value at each level minus value at the baseline. GDT: gradient at each level.
+        """
+        out = {probe: np.empty((len(sources), len(rows)), np.float32) for probe, rows in self.grid.rows.items()}
+        asked_sources, source_row = np.unique(sources, return_inverse=True)
+        asked_targets, target_row = np.unique(targets, return_inverse=True)
+        width, step = self.block_size(len(asked_sources), len(asked_targets))
+        for first in range(0, len(asked_sources), width):
+            in_block = (source_row >= first) & (source_row < first + width)
+            for start in range(0, len(asked_targets), step):
+                rows = np.flatnonzero(in_block & (target_row >= start) & (target_row < start + step))
+                if len(rows):
+                    block = slice(first, first + width), slice(start, start + step)
+                    cells = self.cells(asked_sources[block[0]], asked_targets[block[1]])
+                    self._pick(cells, source_row[rows] - first, target_row[rows] - start, rows, out)
+        return out
+
+    def features_of_all(self, cells: list[NDArray[np.float32]], source: int) -> Features:
+        """Features of one source of `cells` with all their targets; per probe ``[number of levels, Q]``."""
+        out = {}
+        if "vvp" in self.grid.rows:
+            value = cells[0][source]  # [K, Q]
+            out["vvp"] = value[self.grid.rows["vvp"]]
+            out["vvp"] -= value[self.grid.baseline]
+        if "gdt" in self.grid.rows:
+            out["gdt"] = cells[1][source][self.grid.rows["gdt"]]
+        return out
+
+    def cells(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
+        """Value ``[S, K, Q]`` and, where a probe needs it, gradient ``[S, T, Q]`` of every source with every target.
+
+        The gradient is that of the first T levels; see `Grid`. The levels of a graph go through it at once, or in
+        parts where the memory budget asks for it. Sources and targets are the caller's to cut; see `block_size`. Where
+        memory runs out all the same, the budget is halved for good and the sources, or the targets, are run in halves.
+
+        Raises:
+            DeviceMemoryError: there is no memory for one source and one target.
+        """
+        try:
+            return self._run(sources, targets)
+        except DeviceMemoryError:
+            if len(sources) == len(targets) == 1:
+                raise
+        self._budget //= 2
+        if len(sources) > 1:
+            parts = [self.cells(part, targets) for part in np.array_split(sources, 2)]
+        else:
+            parts = [self.cells(sources, part) for part in np.array_split(targets, 2)]
+        return [np.concatenate(each, axis=0 if len(sources) > 1 else 2) for each in zip(*parts, strict=True)]
+
+    def _run(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
+        outputs: list[list[NDArray[np.float32]]] = []
+        for graph, part in self.grid.graphs.items():
+            levels = self.grid.levels[part]
+            most = int(np.clip(self._budget // (len(sources) * self._level_bytes(len(targets))), 1, len(levels)))
+            for some in np.array_split(levels, -(-len(levels) // most)):  # of about equal size
+                outputs.append(
+                    self.sessions[graph].run(
+                        self.artifact.context,
+                        self.artifact.context_values,
+                        sources.astype(np.int64),
+                        np.tile(some, (len(sources), 1)),
+                        targets.astype(np.int64),
+                    )
+                )
+        if len(outputs) == 1:
+            return outputs[0]
+        both = zip_longest(*outputs)  # the gradient graph's runs come first
+        return [np.concatenate([part for part in each if part is not None], axis=1) for each in both]
+
+    def _pick(
+        self,
+        cells: list[NDArray[np.float32]],
+        source: NDArray[np.intp],
+        target: NDArray[np.intp],
+        rows: NDArray[np.intp],
+        out: Features,
+    ) -> None:
+        if "vvp" in out:
+            value = cells[0][source, :, target]  # [n, K]
+            out["vvp"][rows] = value[:, self.grid.rows["vvp"]] - value[:, [self.grid.baseline]]
+        if "gdt" in out:
+            out["gdt"][rows] = cells[1][source, :, target][:, self.grid.rows["gdt"]]
+
+    def block_size(self, sources: int, targets: int) -> tuple[int, int]:
+        """Into how many sources and targets, for one run of the graph, the memory budget cuts these many."""
+        width = min(self.sources_at_once(targets), sources)
+        return width, self.targets_at_once(width)
+
+    def sources_at_once(self, targets: int) -> int:
+        """How many sources one run may hold within the memory budget, for a number of targets.
+
+        All targets are wanted in one run: every further run would compute the contexts of its sources anew. On the
+        CPU the contexts shall fit into its last cache.
+        """
+        in_cache = MOST_SOURCES if self.provider == "cuda" else max(1, CACHE // self._source_bytes(0))
+        return min(self.sources_in_memory(targets), in_cache)
+
+    def sources_in_memory(self, targets: int) -> int:
+        """The same by the memory budget alone."""
+        return int(np.clip(self._budget // self._source_bytes(targets), 1, MOST_SOURCES))
+
+    def targets_at_once(self, sources: int) -> int:
+        """How many targets one run of `sources` may hold within the memory budget.
+
+        Where the contexts alone fill it, level by level (see `cells`); where those of one level do, many: every
+        run computes the contexts anew, and fewer targets would not save what is missing.
+        """
+        for level in (self._source_bytes, self._level_bytes):
+            room = int((self._budget - sources * level(0)) // (sources * (level(1) - level(0))))
+            if room > 0:
+                return room
+        return LEAST_TARGETS
+
+    def _source_bytes(self, targets: int) -> int:
+        """Estimated bytes of activations and results one source needs with `targets` targets."""
+        return len(self.grid.levels) * self._level_bytes(targets)
+
+    def _level_bytes(self, targets: int) -> int:
+        """The same, for one of its levels."""
+        shape, tokens = self.artifact.manifest.shape, 2 + len(self.artifact.context)
+        token = 8 * shape.width + 2 * shape.feedforward
+        context = tokens * token + 2 * shape.heads * tokens * tokens
+        query = 4 if self.artifact.manifest.readout == "mvc" else token + 2 * shape.heads * (tokens + 1)
+        query += 3 * shape.vocabulary
+        if self.artifact.manifest.readout == "rank":  # every position asks for every gene
+            context += tokens * (query + 3 * len(self.artifact.names.symbols))
+            query = 4 * tokens
+        if shape.features:  # linear attention over a whole genome: the features of its keys and queries
+            context += shape.tokens * (token + 6 * shape.heads * shape.features)
+            query = token + 6 * shape.heads * shape.features
+        streams = 2 if "gdt" in self.probes else 1
+        return 4 * streams * (context + targets * query)
+
+
+def plan_blocks(
+    indptr: NDArray[np.int64], most_sources: int, most_pairs: int = MOST_PAIRS
+) -> Iterator[tuple[int, int]]:
+    """Cut pairs that are sorted by source into blocks of whole sources.
+
+    Args:
+        indptr: ``[S + 1]``, pairs of source s are ``indptr[s]:indptr[s + 1]``.
+        most_sources: of a block.
+        most_pairs: of a block, unless one source alone has more.
+
+    Yields:
+        First and last-plus-one pair of each block.
+    """
+    first = 0
+    for source in range(1, len(indptr)):
+        last = source == len(indptr) - 1
+        full = source - first >= most_sources
+        if last or full or indptr[source + 1] - indptr[first] > most_pairs:
+            yield int(indptr[first]), int(indptr[source])
+            first = source

@@ -1,0 +1,1 @@
+"""Gene names: the table, matching, lists and pairs of them."""

@@ -1,0 +1,54 @@
+"""What decides a run and what it did: the fingerprint its folder bears, and the JSON file beside its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..artifact.folder import Artifact
+from ..engine.session import RuntimeSettings, import_onnxruntime
+from ..files.results import replace_with, sidecar_path
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that scores depend on."""
+    packages = {name: version(name) for name in ("ugrn", "numpy", "h5py", "polars")}
+    return packages | {"onnxruntime": str(import_onnxruntime().__version__)}
+
+
+def fingerprint(
+    artifact: Artifact,
+    settings: RuntimeSettings,
+    asked: Sequence[Any],
+    genes: Iterable[str],
+    codes: Iterable[NDArray[np.int32]],
+) -> str:
+    """Hash of all that decides the bytes of a run: artifact, versions, settings, names, and pairs as codes."""
+    decides = [artifact.digest, versions(), asdict(settings), *asked]
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
+    digest.update("\n".join(genes).encode())
+    for each in codes:
+        digest.update(each.tobytes())
+    return digest.hexdigest()
+
+
+def write_sidecar(
+    output: Path, artifact: Artifact, settings: Mapping[str, Any], counts: Mapping[str, Any], seconds: float
+) -> None:
+    """Write ``<output>.json``: artifact, versions, settings, what was counted, and the time it took."""
+    facts = {
+        "artifact": {"backbone": artifact.manifest.backbone, "sha256": artifact.digest},
+        "versions": versions(),
+        "settings": dict(settings),
+        **counts,
+        "wall_seconds": seconds,
+    }
+    replace_with(sidecar_path(output), lambda part: part.write_text(json.dumps(facts, indent=2) + "\n"))

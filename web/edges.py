@@ -1,0 +1,162 @@
+"""The strongest edges of a result, as the page holds them: names numbered, numbers in columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ugrn.runtime.errors import InputError
+
+ENDS = ("source", "target")
+PROBABILITY = "probability"
+FEATURE = re.compile(r"(vvp|gdt)_\d+")
+
+
+@dataclass(frozen=True)
+class Edges:
+    """N edges, the strongest first; of equally strong ones in the order of the file.
+
+    Attributes:
+        genes: the distinct names in alphabetical order, so that numbers sort them.
+        source, target: int32 ``[N]`` into `genes`.
+        columns: float32 ``[N]`` by name: the probability, and what other numbers the file has; nan where it has none.
+        total: edges of the file that have a probability.
+        unscored: those that have none.
+        hidden: columns of the file that are not among `columns`: text, and probe features.
+    """
+
+    genes: list[str]
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
+    columns: Mapping[str, NDArray[np.float32]]
+    total: int
+    unscored: int
+    hidden: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+def read_edges(path: Path, top: int) -> Edges:
+    """Read the `top` strongest edges of a result of ``ugrn score`` or ``ugrn network``.
+
+    Args:
+        path: ``.csv``, ``.tsv`` (each also ``.gz``), ``.parquet`` or ``.h5``.
+        top: how many at most.
+
+    Raises:
+        InputError: the file cannot be read as such a result, or holds no edge.
+    """
+    if not path.is_file():
+        message = f"{path}: no such file; expected a result of 'ugrn score' or 'ugrn network'"
+        raise InputError(message)
+    try:
+        scan, names = _scan(path)
+        columns = scan.collect_schema()
+        missing = [name for name in (*ENDS, PROBABILITY) if name not in columns]
+        if missing:
+            message = (
+                f"{path}: found columns {list(columns)}, and no {' and no '.join(missing)}; "
+                "expected source, target and probability, as 'ugrn score' and 'ugrn network' write them"
+            )
+            raise InputError(message)
+        numbers = [name for name, kind in columns.items() if _is_shown(name, kind)]
+        shown = scan.select(*ENDS, *(pl.col(name).cast(pl.Float32).fill_nan(None) for name in [PROBABILITY, *numbers]))
+        total, unscored = _count(shown, path)
+        strongest = _strongest(shown, top, total)
+    except InputError:
+        raise
+    except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        message = f"{path}: not readable as a table of edges ({error}); run 'ugrn score' or 'ugrn network' again"
+        raise InputError(message) from error
+    hidden = tuple(name for name in columns if name not in (*ENDS, PROBABILITY, *numbers))
+    return _numbered(strongest, names, path, total, unscored, hidden)
+
+
+def _is_shown(name: str, kind: pl.DataType) -> bool:
+    return name not in (*ENDS, PROBABILITY) and kind.is_numeric() and FEATURE.fullmatch(name) is None
+
+
+def _scan(path: Path) -> tuple[pl.LazyFrame, pl.Series | None]:
+    """The table, and the names that its sources and targets point into where they are numbers."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else suffixes[-1] if suffixes else ""
+    if kind == ".parquet":
+        return pl.scan_parquet(path), None
+    if kind == ".h5":
+        return _read_hdf5(path)
+    if kind in (".csv", ".tsv"):
+        separator = "\t" if kind == ".tsv" else ","
+        header = pl.read_csv(path, separator=separator, n_rows=0).columns
+        known = {name: pl.String for name in ENDS if name in header}  # a gene may be called 7
+        if suffixes[-1] == ".gz":
+            return pl.read_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None).lazy(), None
+        return pl.scan_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None), None
+    message = f"{path}: suffix {path.suffix!r} is not a known format; expected .csv, .tsv (also .gz), .parquet or .h5"
+    raise InputError(message)
+
+
+def _read_hdf5(path: Path) -> tuple[pl.LazyFrame, pl.Series]:
+    """``/genes/symbol`` and ``/edges/<column>``, as `ugrn.runtime.files.results` writes them."""
+    with h5py.File(path) as file:
+        names = pl.Series("gene", list(file["genes/symbol"].asstr()[:]), dtype=pl.String)
+        table = pl.DataFrame({name: values[:] for name, values in file["edges"].items()})
+    return table.lazy(), names
+
+
+def _count(table: pl.LazyFrame, path: Path) -> tuple[int, int]:
+    """Edges with and without a probability."""
+    found = table.select(
+        pl.len().alias("rows"),
+        pl.col(PROBABILITY).count().alias("scored"),
+        pl.col(PROBABILITY).min().alias("least"),
+        pl.col(PROBABILITY).max().alias("most"),
+        (pl.col("source").count() + pl.col("target").count()).alias("ends"),
+    ).collect()
+    rows, scored, least, most, ends = found.row(0)
+    if not scored:
+        message = f"{path}: {rows} rows, none with a probability; there is nothing to report"
+        raise InputError(message)
+    if least < 0 or most > 1:
+        message = f"{path}: probabilities from {least:g} to {most:g}; expected numbers from 0 to 1"
+        raise InputError(message)
+    if ends < 2 * rows:
+        message = f"{path}: {2 * rows - ends} sources or targets are empty; expected a gene in each"
+        raise InputError(message)
+    return int(scored), int(rows - scored)
+
+
+def _strongest(table: pl.LazyFrame, top: int, total: int) -> pl.DataFrame:
+    """The `top` strongest of the scored edges, in the order of `Edges`; never sorts more than those."""
+    value = pl.col(PROBABILITY)
+    found = table.filter(value.is_not_null())
+    if total > top:
+        least = float(found.select(value.top_k(top).min()).collect().item())
+        above = found.filter(value > least).collect()
+        found = pl.concat([above, found.filter(value == least).head(top - len(above)).collect()]).lazy()
+    return found.sort(PROBABILITY, descending=True, maintain_order=True).collect()
+
+
+def _numbered(
+    table: pl.DataFrame, names: pl.Series | None, path: Path, total: int, unscored: int, hidden: tuple[str, ...]
+) -> Edges:
+    if names is not None:
+        last = max(int(table[end].max() or 0) for end in ENDS)  # type: ignore[arg-type]
+        if last >= len(names) or min(int(table[end].min() or 0) for end in ENDS) < 0:  # type: ignore[arg-type]
+            message = f"{path}: edges point past its {len(names)} genes; run 'ugrn score' or 'ugrn network' again"
+            raise InputError(message)
+        table = table.with_columns(names.gather(table[end].cast(pl.UInt32)).alias(end) for end in ENDS)
+    table = table.with_columns(pl.col(end).cast(pl.String) for end in ENDS)
+    genes = sorted(set(table["source"]) | set(table["target"]), key=lambda name: (name.casefold(), name))
+    number: dict[str, Any] = {name: place for place, name in enumerate(genes)}
+    source, target = (np.fromiter((number[name] for name in table[end]), np.int32, count=len(table)) for end in ENDS)
+    columns = {name: table[name].fill_null(float("nan")).to_numpy() for name in table.columns if name not in ENDS}
+    return Edges(genes, source, target, columns, total, unscored, hidden)
