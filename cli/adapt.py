@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .extras import needs
 
 NAME = "adapt"
@@ -58,20 +58,20 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     with needs("export", "ugrn adapt"):
         from ugrn.export.adapter.adapt import adapt_to_folder, check_output, open_base
-        from ugrn.export.adapter.held_out import say_worth
+        from ugrn.export.adapter.held_out import worth_lines
         from ugrn.export.adapter.train import AdaptConfig
-        from ugrn.export.pretrain.loop import Progress
+        from ugrn.export.pretrain.loop import TrainingStatus
     check_output(output)
-    line = talk.progress("steps", every=30.0)
+    line = console.progress("steps", every=30.0)
 
-    def report(progress: Progress) -> None:
+    def report(progress: TrainingStatus) -> None:
         line(progress.step, progress.steps, f"loss {progress.loss:.4f}")
 
     config = AdaptConfig(steps=steps, perturbation=edge_perturbation, unfreeze=unfreeze, seed=seed)
     base = open_base(backbone, family, settings or [])
-    facts = adapt_to_folder(base, networks, cells, output, readout, config, threads, report, talk.note)
-    talk.note(f"adapter written: {output}; next: ugrn export adapted {output} -o ARTIFACT")
-    talk.result({"output": output, **facts}, say_worth(facts["held_out"]))
+    metadata = adapt_to_folder(base, networks, cells, output, readout, config, threads, report, console.note)
+    console.note(f"adapter written: {output}; next: ugrn export adapted {output} -o ARTIFACT")
+    console.result({"output": output, **metadata}, worth_lines(metadata["held_out"]))

@@ -9,10 +9,10 @@ import typer
 
 from ugrn.runtime import find_artifact
 from ugrn.runtime.artifact.folder import MANIFEST, parse_manifest, read_lines
-from ugrn.runtime.artifact.library import Found, installed, user_folder
+from ugrn.runtime.artifact.library import InstalledArtifact, installed, user_folder
 from ugrn.runtime.errors import ArtifactError, InputError
 
-from .console import Json, Talk
+from .console import Console, Json
 
 NAME = "artifacts"
 HELP = """List, verify and find artifacts: the bundled one, yours, and those fetched from a model hub.
@@ -32,8 +32,8 @@ def list_artifacts(json: Json = False) -> None:
 
     Example: ugrn artifacts list
     """
-    rows = [_facts(found) for found in installed()]
-    Talk(json=json).result({"artifacts": rows}, _table(rows))
+    rows = [_metadata(found) for found in installed()]
+    Console(json=json).result({"artifacts": rows}, _table(rows))
 
 
 @app.command()
@@ -45,17 +45,17 @@ def verify(
 
     Example: ugrn artifacts verify mini
     """
-    talk = Talk(json=json)
+    console = Console(json=json)
     troubles = []
     for name in names or [found.name for found in installed()]:
         try:
             artifact = find_artifact(name)
         except InputError as error:
             troubles.append(str(error))
-            talk.result({"name": name, "whole": False, "trouble": str(error)}, [f"{name}: cannot be used"])
+            console.result({"name": name, "whole": False, "trouble": str(error)}, [f"{name}: cannot be used"])
             continue
         files = len(artifact.manifest.files)
-        talk.result(
+        console.result(
             {"name": name, "whole": True, "folder": artifact.folder, "files": files, "sha256": artifact.digest},
             [f"{name}: {files} files, all as the manifest says; sha256 {artifact.digest}"],
         )
@@ -81,19 +81,19 @@ def path(
         folder.mkdir(parents=True, exist_ok=True)
     else:
         folder = find_artifact(name).folder
-    Talk(json=json).result({"name": name, "folder": folder}, [str(folder)])
+    Console(json=json).result({"name": name, "folder": folder}, [str(folder)])
 
 
-def _facts(found: Found) -> dict[str, Any]:
+def _metadata(found: InstalledArtifact) -> dict[str, Any]:
     """What is known of an artifact from its manifest and gene list, or what is wrong with them."""
-    facts: dict[str, Any] = {"name": found.name, "place": found.place, "folder": found.folder}
+    metadata: dict[str, Any] = {"name": found.name, "place": found.place, "folder": found.folder}
     raw = (found.folder / MANIFEST).read_bytes()
     try:
         manifest = parse_manifest(raw, found.folder)
         genes = len(read_lines(found.folder / "genes.txt"))
     except (ArtifactError, OSError) as error:
-        return facts | {"trouble": str(error)}
-    return facts | {
+        return metadata | {"trouble": str(error)}
+    return metadata | {
         "backbone": manifest.backbone,
         "genes": genes,
         "licence": manifest.licence,

@@ -10,10 +10,10 @@ import typer
 
 from ugrn.runtime.errors import InputError
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .extras import needs
 from .options import ArtifactFolder
-from .progress import Progress
+from .progress import ProgressLine
 
 NAME = "benchmark"
 HELP = """Test an artifact's method zero-shot on networks it was not trained on, next to controls that know no pairs.
@@ -54,7 +54,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     with needs("benchmark", "ugrn benchmark"):
         from ugrn.export.benchmark.benchmark import check_readouts, claim, make_plan, run, training_network
         from ugrn.export.benchmark.build import Sources, build_groups
@@ -85,21 +85,23 @@ def command(
     training = Training(found[name], training_network(found, plan), config)
     claim(output, plan)
 
-    lines: dict[str, Progress] = {}
+    lines: dict[str, ProgressLine] = {}
 
     def progress(what: str, done: int, total: int) -> None:
-        lines.setdefault(what, talk.progress("steps"))(done, total, what)
+        lines.setdefault(what, console.progress("steps"))(done, total, what)
 
     jobs = threads or os.cpu_count() or 1
-    groups = build_groups(scorer, training, found.values(), sources, output, quick, jobs, talk.note, progress)
+    groups = build_groups(scorer, training, found.values(), sources, output, quick, jobs, console.note, progress)
 
     if gene_sets is None and (informed_by := scorer.artifact.manifest.provenance.get("gene_sets")):
-        talk.note(f"note: {informed_by} informed this backbone; give it with --gene-sets to have it among the controls")
-    facts = {
+        console.note(
+            f"note: {informed_by} informed this backbone; give it with --gene-sets to have it among the controls"
+        )
+    metadata = {
         "artifact": f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})",
         "translators learn on": train,
         "draws of negatives": protocol.seeds,
         "bootstrap draws": protocol.draws,
     }
-    results = run(plan, found, scorer, groups, output, facts, talk.note, progress, jobs)
-    talk.result({"output": output, "results": len(results)}, [f"{output}: {len(results):,} results"])
+    results = run(plan, found, scorer, groups, output, metadata, console.note, progress, jobs)
+    console.result({"output": output, "results": len(results)}, [f"{output}: {len(results):,} results"])

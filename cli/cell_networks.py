@@ -11,9 +11,9 @@ import typer
 from ugrn.runtime import NetworkSettings, Scorer
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.results import check_output
-from ugrn.runtime.genes.pairs import say_counts
+from ugrn.runtime.genes.pairs import format_counts
 
-from .console import Talk
+from .console import Console
 from .extras import needs
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def write_cells(
     lists: tuple[Path | None, Path | None],
     output: Path,
     settings: NetworkSettings,
-    talk: Talk,
+    console: Console,
 ) -> None:
     """Write the networks of cells, and say what was done."""
     with needs("export", "ugrn network --per-cell"):
@@ -128,31 +128,31 @@ def write_cells(
     if options.reference is not None and options.reference_cells is not None:
         reference = CellNetworks.open(options.reference)
         summary = write_from_reference(
-            per_cell, reference, options.reference_cells, output, artifact, options.neighbours, talk.progress
+            per_cell, reference, options.reference_cells, output, artifact, options.neighbours, console.progress
         )
     else:
         asked = CellNetworkSettings(options.top_share, options.min_targets)
         cells = read_many_cells(per_cell, artifact.names)  # before anything is scored
         if options.regulons is None:
-            basis = scored_basis(scorer, *lists, settings, talk.progress("pairs"))
+            basis = scored_basis(scorer, *lists, settings, console.progress("pairs"))
         else:
             basis = listed_basis(options.regulons, artifact.names)
         for note in basis.notes:
-            talk.note(note)
-        summary = write_per_cell(basis, cells, output, artifact, asked, talk.progress)
-    _say(summary, talk)
-    talk.result(summary)
+            console.note(note)
+        summary = write_per_cell(basis, cells, output, artifact, asked, console.progress)
+    _print_summary(summary, console)
+    console.result(summary)
 
 
-def _say(summary: CellNetworkSummary, talk: Talk) -> None:
-    talk.note(f"genes of the cells: {summary.genes}")
+def _print_summary(summary: CellNetworkSummary, console: Console) -> None:
+    console.note(f"genes of the cells: {summary.genes}")
     for label, counts in summary.rejected.items():
-        talk.note(f"{sum(counts.values())} {label} rejected ({say_counts(counts)}): {summary.rejects}")
-    talk.note(
+        console.note(f"{sum(counts.values())} {label} rejected ({format_counts(counts)}): {summary.rejects}")
+    console.note(
         f"{summary.regulons:,} regulons with {summary.edges:,} edges: {summary.somewhere:,} active in some of the "
         f"cells, {summary.everywhere:,} in all, {summary.nowhere:,} in none"
     )
-    talk.note(
+    console.note(
         f"{summary.cells:,} cells, {summary.regulons_per_cell:,} regulons and {summary.edges_per_cell:,} edges to a "
         f"cell on the mean, written in {summary.seconds:.1f} s: {summary.output}"
     )

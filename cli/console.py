@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .progress import Progress
+from .progress import ProgressLine
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,7 +32,7 @@ def reader_may_leave() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Talk:
+class Console:
     """How a command speaks.
 
     Attributes:
@@ -52,14 +52,14 @@ class Talk:
         """Say on standard error what is written down nowhere else, also where quiet is asked for."""
         typer.echo(line, err=True)
 
-    def progress(self, unit: str, every: float = 5.0) -> Progress:
-        """A progress line; see `Progress`."""
-        return Progress(unit, every, shown=not self.quiet)
+    def progress(self, unit: str, every: float = 5.0) -> ProgressLine:
+        """A progress line; see `ProgressLine`."""
+        return ProgressLine(unit, every, shown=not self.quiet)
 
-    def result(self, facts: Mapping[str, Any] | DataclassInstance, lines: Iterable[str] = ()) -> None:
-        """Say what was found or done, on standard output: `facts` as JSON, or `lines`."""
+    def result(self, metadata: Mapping[str, Any] | DataclassInstance, lines: Iterable[str] = ()) -> None:
+        """Say what was found or done, on standard output: `metadata` as JSON, or `lines`."""
         if self.json:
-            whole = asdict(facts) if is_dataclass(facts) else facts
+            whole = asdict(metadata) if is_dataclass(metadata) else metadata
             lines = [json.dumps(whole, ensure_ascii=False, default=str)]
         with reader_may_leave():
             for line in lines:

@@ -11,7 +11,7 @@ from typing import Any
 from ugrn.runtime.artifact.hub import offline
 from ugrn.runtime.artifact.library import user_folder
 
-from .console import Json, Talk
+from .console import Console, Json
 
 NAME = "doctor"
 HELP = """Check the installation: versions, providers, and what is missing.
@@ -46,26 +46,26 @@ def command(json: Json = False) -> None:
             troubles.append(f"onnxruntime is installed but does not start ({error}); install it again")
         else:
             providers = onnxruntime.get_available_providers()
-    facts = {"python": python, "versions": found, "providers": providers, "troubles": troubles}
+    metadata = {"python": python, "versions": found, "providers": providers, "troubles": troubles}
     places = {"artifacts": user_folder() / "artifacts", "network_forbidden_by": offline()}
-    Talk(json=json).result(facts | places | {"works": not troubles}, _lines(facts, places))
+    Console(json=json).result(metadata | places | {"works": not troubles}, _lines(metadata, places))
     sys.exit(1 if troubles else 0)
 
 
-def _lines(facts: dict[str, Any], places: dict[str, Any]) -> Iterator[str]:
+def _lines(metadata: dict[str, Any], places: dict[str, Any]) -> Iterator[str]:
     """What was found, for people."""
-    yield f"python {facts['python']}"
+    yield f"python {metadata['python']}"
     for part, names in PARTS.items():
-        yield f"{part:<10}" + ", ".join(f"{name} {facts['versions'][name] or 'missing'}" for name in names)
-    if facts["providers"]:
-        yield f"onnxruntime offers: {', '.join(facts['providers'])}"
+        yield f"{part:<10}" + ", ".join(f"{name} {metadata['versions'][name] or 'missing'}" for name in names)
+    if metadata["providers"]:
+        yield f"onnxruntime offers: {', '.join(metadata['providers'])}"
     forbidden = places["network_forbidden_by"]
     yield f"your artifacts: {places['artifacts']}" + (f"; none is fetched, by {forbidden}" if forbidden else "")
-    for trouble in facts["troubles"]:
+    for trouble in metadata["troubles"]:
         yield f"trouble: {trouble}"
-    if not facts["versions"]["torch"]:
+    if not metadata["versions"]["torch"]:
         yield "note: exporting and training need more: pip install 'ugrn[export]'"
-    yield "see above" if facts["troubles"] else "scoring works"
+    yield "see above" if metadata["troubles"] else "scoring works"
 
 
 def diagnose(found: dict[str, str | None]) -> list[str]:

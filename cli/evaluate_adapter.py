@@ -10,7 +10,7 @@ import typer
 
 from ugrn.runtime.errors import InputError
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .extras import needs
 from .options import ArtifactFolder
 
@@ -57,11 +57,11 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     with needs("tasks", "ugrn evaluate-adapter"):
         from bench.grnformer.evaluation import read_work, run
         from bench.grnformer.plan import claim, make_plan, tasks_of
-        from bench.grnformer.prepare import Tools
+        from bench.grnformer.prepare import Resources
         from bench.grnformer.tokens import frozen
 
         from ugrn.export.adapter.adapt import open_base
@@ -73,19 +73,19 @@ def command(
         raise InputError(message)
     scorer = load(artifact, threads=threads)
     base = open_base(artifact) if checkpoint is None else open_base(str(checkpoint), family or "mini", settings or [])
-    tools = Tools(frozen(base.loaded), scorer, min(genes, 64) if quick else genes, targets)
+    tools = Resources(frozen(base.loaded), scorer, min(genes, 64) if quick else genes, targets)
     plan = make_plan(tasks, min(seeds, 2) if quick else seeds, quick, tools, data, checkpoint, settings or [])
     works = read_work(plan, data, tools)
     claim(output, plan)
 
-    line = talk.progress("fits", every=15.0)
+    line = console.progress("fits", every=15.0)
 
     def progress(what: str, done: int, total: int) -> None:
         line(done, total, what)
 
-    facts = {
+    metadata = {
         "artifact": f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})",
-        "backbone": base.facts,
+        "backbone": base.metadata,
     }
-    results = run(plan, works, tools, output, facts, talk.note, progress, threads or os.cpu_count() or 1)
-    talk.result({"output": output, "results": len(results)}, [f"{output}: {len(results):,} results"])
+    results = run(plan, works, tools, output, metadata, console.note, progress, threads or os.cpu_count() or 1)
+    console.result({"output": output, "results": len(results)}, [f"{output}: {len(results):,} results"])

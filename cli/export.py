@@ -12,7 +12,7 @@ import typer
 
 from ugrn.runtime.errors import InputError
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .extras import needs
 
 NAME = "export"
@@ -57,7 +57,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     with needs("export", "ugrn export"):
         from ugrn.export.bundle.folder import ExportSettings, write_artifact
         from ugrn.export.model.base import with_levels
@@ -72,13 +72,15 @@ def command(
     card = with_levels(loaded.backbone.card, baseline, _levels("vvp", vvp_levels), _levels("gdt", gdt_levels))
     genes = _context(context, context_size, loaded.context)
     wanted = ExportSettings(readout, tuple(genes), torchscript, overwrite, example_pairs, card, loaded.embeddings)
-    manifest = write_artifact(loaded.backbone, output, wanted, origin, talk.note)
+    manifest = write_artifact(loaded.backbone, output, wanted, origin, console.note)
     notes = [*manifest.provenance.get("cautions", ()), *([card.notice] if card.notice else ())]
     for note in notes:
-        talk.note(f"note: {note}")
-    talk.note(f"artifact written: {output}; it needs a translator next: ugrn train {output} --edges EDGES.csv")
-    facts = {name: getattr(manifest, name) for name in ("backbone", "readout", "gradient", "licence", "context_size")}
-    talk.result({"output": output, **facts, "deviation": manifest.parity["deviation"], "notes": notes})
+        console.note(f"note: {note}")
+    console.note(f"artifact written: {output}; it needs a translator next: ugrn train {output} --edges EDGES.csv")
+    metadata = {
+        name: getattr(manifest, name) for name in ("backbone", "readout", "gradient", "licence", "context_size")
+    }
+    console.result({"output": output, **metadata, "deviation": manifest.parity["deviation"], "notes": notes})
 
 
 def _context(path: Path | None, size: int, ranked: Sequence[str]) -> Sequence[str]:

@@ -10,7 +10,7 @@ import typer
 from ugrn.runtime import find_artifact
 from ugrn.runtime.genes.lists import read_genes
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .options import ArtifactFolder
 
 NAME = "genes"
@@ -26,9 +26,9 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     vocabulary = find_artifact(artifact).names
     matches = read_genes("names", names, vocabulary).matches
     table = vocabulary.table(matches)
-    talk.note(matches.say())
-    talk.result(matches.facts() | {"names": table.to_dicts()}, table.write_csv(separator="\t").splitlines())
+    console.note(matches.describe())
+    console.result(matches.metadata() | {"names": table.to_dicts()}, table.write_csv(separator="\t").splitlines())

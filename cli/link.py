@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.genes.pairs import say_counts
+from ugrn.runtime.genes.pairs import format_counts
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .extras import needs
-from .options import Output, need_output, result_file, say_rejects
+from .options import Output, need_output, report_rejects, result_file
 
 if TYPE_CHECKING:
     from ugrn.export.networks.linking import LinkSummary
@@ -46,7 +46,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     output = need_output(output, json)
     with needs("export", "ugrn link"):
         from ugrn.export.networks.linking import LinkInputs, LinkSettings, write_links
@@ -60,21 +60,21 @@ def command(
     inputs = LinkInputs(left, right, gene_positions, motif_hits)
     settings = LinkSettings(window, min_correlation, min_nes)
     with result_file(output, "ugrn") as file:
-        summary = write_links(inputs, file, settings, talk.progress("genes"))
-        _say(summary, output, talk)
-    talk.result(summary)
+        summary = write_links(inputs, file, settings, console.progress("genes"))
+        _print_summary(summary, output, console)
+    console.result(summary)
 
 
-def _say(summary: LinkSummary, output: Path, talk: Talk) -> None:
+def _print_summary(summary: LinkSummary, output: Path, console: Console) -> None:
     for note in summary.notes:
-        talk.note(note)
+        console.note(note)
     for label, counts in summary.rejected.items():
-        say_rejects(f"{label} rejected: {say_counts(counts)}", summary.rejects, output, talk)
-    talk.note(
+        report_rejects(f"{label} rejected: {format_counts(counts)}", summary.rejects, output, console)
+    console.note(
         f"{summary.cells:,} cells, {summary.genes:,} genes, {summary.peaks:,} peaks: {summary.pairs:,} pairs within "
         f"the window, {summary.links:,} of them correlated; {summary.hits:,} motif hits"
     )
     left_out = f" ({summary.self_pairs} of genes with themselves left out)" if summary.self_pairs else ""
-    talk.note(
+    console.note(
         f"{summary.edges:,} edges of {summary.sources:,} sources{left_out} written in {summary.seconds:.1f} s: {output}"
     )

@@ -9,7 +9,7 @@ import typer
 
 from ugrn.runtime import NetworkSettings, NetworkSummary, load
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.genes.pairs import say_counts
+from ugrn.runtime.genes.pairs import format_counts
 from ugrn.runtime.runs.network import By
 
 from .cell_networks import (
@@ -23,7 +23,7 @@ from .cell_networks import (
     TopShare,
     write_cells,
 )
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .options import (
     STARTED_OVER,
     ArtifactFolder,
@@ -38,8 +38,8 @@ from .options import (
     Threads,
     in_states,
     need_output,
+    report_rejects,
     result_file,
-    say_rejects,
 )
 
 NAME = "network"
@@ -88,7 +88,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     output = need_output(output, json)
     settings = NetworkSettings(top_k, cast(By, by), min_probability, prior, strict, file_format)
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
@@ -97,31 +97,33 @@ def command(
     if per_cell is not None and groupby is not None:
         message = "--per-cell is a network for every cell, --groupby one for every group; give one of them"
         raise InputError(message)
-    states = in_states(scorer, [sources, targets], output, context_values, groupby, context_size, talk)
+    states = in_states(scorer, [sources, targets], output, context_values, groupby, context_size, console)
     if per_cell is not None:
         ((scorer, _),) = states  # without groups there is one
-        write_cells(per_cell, cells, scorer, (sources, targets), output, settings, talk)
+        write_cells(per_cell, cells, scorer, (sources, targets), output, settings, console)
         return
     for each, path in states:
         with result_file(path, file_format) as file:
-            _say(each.network_file(sources, targets, file, settings, talk.progress("pairs")), path, talk)
+            _print_summary(
+                each.network_file(sources, targets, file, settings, console.progress("pairs")), path, console
+            )
 
 
-def _say(summary: NetworkSummary, output: Path, talk: Talk) -> None:
+def _print_summary(summary: NetworkSummary, output: Path, console: Console) -> None:
     if summary.started_over:
-        talk.note(STARTED_OVER)
+        console.note(STARTED_OVER)
     for label, column in summary.columns.items():
-        talk.note(f"{label}: names taken from {column}")
+        console.note(f"{label}: names taken from {column}")
     used = {"sources": summary.sources, "targets": summary.targets}
     for label, note in summary.names.items():
-        talk.note(f"{label}: {note}")
+        console.note(f"{label}: {note}")
     for label, counts in summary.rejected.items():
         rejected = sum(counts.values())
         listed = f"{rejected} of {used[label] + rejected} {label} rejected"
-        say_rejects(f"{listed} ({say_counts(counts)})", summary.rejects, output, talk)
+        report_rejects(f"{listed} ({format_counts(counts)})", summary.rejects, output, console)
     left_out = f" ({summary.self_pairs} self-pairs left out)" if summary.self_pairs else ""
-    talk.note(
+    console.note(
         f"{summary.scored} pairs of {summary.sources} sources and {summary.targets} targets scored{left_out}, "
         f"{summary.written} edges written in {summary.seconds:.1f} s: {output}"
     )
-    talk.result(summary)
+    console.result(summary)

@@ -19,7 +19,7 @@ from ugrn.runtime.engine.states import read_states
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.formats import format_suffix, full_suffix
 
-from .console import Talk, reader_may_leave
+from .console import Console, reader_may_leave
 
 STANDARD_OUTPUT = "-"
 SHOWN_REJECTS = 5
@@ -90,13 +90,13 @@ def result_file(output: Path, format_name: str) -> Iterator[Path]:
             shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def say_rejects(what: str, rejects: Path | None, output: Path, talk: Talk) -> None:
+def report_rejects(what: str, rejects: Path | None, output: Path, console: Console) -> None:
     """Say where the rejects of a run are or, where its result goes to standard output, the first of them."""
     if rejects is None or str(output) != STANDARD_OUTPUT:
-        talk.note(f"{what}: {rejects}")
+        console.note(f"{what}: {rejects}")
         return
     with rejects.open(encoding="utf-8") as file:
-        talk.warn("".join([f"{what}: the first of them:\n", *islice(file, 1 + SHOWN_REJECTS)]).rstrip())
+        console.warn("".join([f"{what}: the first of them:\n", *islice(file, 1 + SHOWN_REJECTS)]).rstrip())
 
 
 def in_states(
@@ -106,7 +106,7 @@ def in_states(
     context_values: Path | None,
     groupby: str | None,
     context_size: int,
-    talk: Talk,
+    console: Console,
 ) -> Iterator[tuple[Scorer, Path]]:
     """The scorer and the result's path of every cell state; those given where no state is asked for.
 
@@ -127,7 +127,7 @@ def in_states(
         message = f"groups of {groupby} give the same file names: {sorted(state.name for state in states)}; rename them"
         raise InputError(message)
     for state in states:
-        talk.note(f"{state.name or 'cell state'}: {len(state.genes)} context genes")
+        console.note(f"{state.name or 'cell state'}: {len(state.genes)} context genes")
         suffix = full_suffix(output)
         named = output.with_name(f"{output.name.removesuffix(suffix)}.{_file_name(state.name)}{suffix}")
         yield scorer.in_state(state), named if state.name and str(output) != STANDARD_OUTPUT else output

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .extras import needs
 
 NAME = "pretrain"
@@ -55,14 +55,14 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     with needs("export", "ugrn pretrain"):
-        from ugrn.export.pretrain.loop import Progress
+        from ugrn.export.pretrain.loop import TrainingStatus
         from ugrn.export.pretrain.pretrain import Sizes, pretrain_to_folder
         from ugrn.export.pretrain.sampling import PretrainConfig
-    line = talk.progress("steps", every=30.0)
+    line = console.progress("steps", every=30.0)
 
-    def report(progress: Progress) -> None:
+    def report(progress: TrainingStatus) -> None:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in (progress.held_out or {}).items())
         note = f"loss {progress.loss:.4f}" + (f"; held out: {scores}" if scores else "")
         line(progress.step, progress.steps, note, now=bool(scores))
@@ -70,7 +70,7 @@ def command(
     config = PretrainConfig(steps=steps, bfloat16=bfloat16, seed=seed, description_share=description_share)
     sizes = Sizes(width, layers, heads)
     sizes.check()
-    facts = pretrain_to_folder(
+    metadata = pretrain_to_folder(
         expression,
         genes,
         output,
@@ -79,12 +79,12 @@ def command(
         gene_embeddings,
         threads,
         report,
-        talk.note,
+        console.note,
         licence=licence,
         gene_sets=gene_sets,
     )
-    talk.note(
-        f"backbone written: {output}; held-out R2 {facts['held_out']['r2_1']:.4f} from one visible gene; next: "
+    console.note(
+        f"backbone written: {output}; held-out R2 {metadata['held_out']['r2_1']:.4f} from one visible gene; next: "
         f"ugrn export mini {output} -o ARTIFACT"
     )
-    talk.result({"output": output, "held_out": facts["held_out"], "sources": len(facts["sources"])})
+    console.result({"output": output, "held_out": metadata["held_out"], "sources": len(metadata["sources"])})

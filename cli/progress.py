@@ -6,7 +6,7 @@ import sys
 import time
 
 
-class Progress:
+class ProgressLine:
     """Shows how far a long piece of work is.
 
     Args:

@@ -9,7 +9,7 @@ import typer
 
 from ugrn.runtime import load
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .extras import needs
 from .options import ArtifactFolder
 
@@ -42,13 +42,13 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     with needs("report", "ugrn report"):
         from ugrn.web.report import ReportSettings, write_report
     settings = ReportSettings(top, network_edges, curves)
-    summary = write_report(edges, output, load(artifact), settings, talk.progress("curves"))
+    summary = write_report(edges, output, load(artifact), settings, console.progress("curves"))
     for note in summary.notes:
-        talk.note(f"note: {note}")
+        console.note(f"note: {note}")
     size = summary.output.stat().st_size / 1e6
-    talk.note(f"{summary.edges:,} edges, {summary.curves:,} of them with curves: {summary.output} ({size:.1f} MB)")
-    talk.result(summary)
+    console.note(f"{summary.edges:,} edges, {summary.curves:,} of them with curves: {summary.output} ({size:.1f} MB)")
+    console.result(summary)

@@ -10,9 +10,9 @@ import typer
 
 from ugrn.runtime import ScoreSettings, Summary, load
 from ugrn.runtime.files.formats import LAYOUTS
-from ugrn.runtime.genes.pairs import say_counts
+from ugrn.runtime.genes.pairs import format_counts
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .options import (
     STARTED_OVER,
     ArtifactFolder,
@@ -27,8 +27,8 @@ from .options import (
     Threads,
     in_states,
     need_output,
+    report_rejects,
     result_file,
-    say_rejects,
 )
 
 NAME = "score"
@@ -81,7 +81,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     if top and json:
         raise typer.BadParameter("--top prints a table, --json a summary; give one", param_hint="--top")  # noqa: EM101
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
@@ -92,28 +92,30 @@ def command(
         raise typer.BadParameter("--top reads .csv, .tsv or .parquet results with all columns", param_hint="--top")  # noqa: EM101
     listed = scorer.artifact.example_pairs if pairs is None else pairs
     settings = ScoreSettings(prior, features, strict, file_format, rank_by or rank)
-    for each, path in in_states(scorer, [pairs], output, context_values, groupby, context_size, talk):
+    for each, path in in_states(scorer, [pairs], output, context_values, groupby, context_size, console):
         with result_file(path, file_format) as file:
-            summary = each.score_file(listed, file, settings, talk.progress("pairs"))
-            _say(summary, path, talk)
+            summary = each.score_file(listed, file, settings, console.progress("pairs"))
+            _print_summary(summary, path, console)
         probability = summary.renamed.get("probability", "probability")
-        talk.result(summary, [_strongest(path, top, probability)] if top else [])
+        console.result(summary, [_strongest(path, top, probability)] if top else [])
 
 
-def _say(summary: Summary, output: Path, talk: Talk) -> None:
+def _print_summary(summary: Summary, output: Path, console: Console) -> None:
     if summary.started_over:
-        talk.note(STARTED_OVER)
+        console.note(STARTED_OVER)
     if summary.names:
-        talk.note(summary.names)
+        console.note(summary.names)
     if summary.rejects is not None:
-        rejected = f"{summary.read - summary.scored} of {summary.read} pairs rejected ({say_counts(summary.rejected)})"
-        say_rejects(rejected, summary.rejects, output, talk)
+        rejected = (
+            f"{summary.read - summary.scored} of {summary.read} pairs rejected ({format_counts(summary.rejected)})"
+        )
+        report_rejects(rejected, summary.rejects, output, console)
     if summary.renamed:
         renamed = ", ".join(f"{ours} is {name}" for ours, name in summary.renamed.items())
-        talk.note(f"the list has columns of the result's names; in the result {renamed}")
+        console.note(f"the list has columns of the result's names; in the result {renamed}")
     if summary.ranked_by is not None:
-        talk.note(f"sorted by the mean of the ranks by |{summary.ranked_by}| and by probability")
-    talk.note(f"{summary.scored} pairs scored in {summary.seconds:.1f} s: {output}")
+        console.note(f"sorted by the mean of the ranks by |{summary.ranked_by}| and by probability")
+    console.note(f"{summary.scored} pairs scored in {summary.seconds:.1f} s: {output}")
 
 
 def _strongest(path: Path, count: int, probability: str) -> str:

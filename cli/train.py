@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.genes.pairs import say_counts
+from ugrn.runtime.genes.pairs import format_counts
 
-from .console import Json, Quiet, Talk
+from .console import Console, Json, Quiet
 from .extras import needs
 
 NAME = "train"
@@ -44,7 +44,7 @@ def command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    talk = Talk(quiet, json)
+    console = Console(quiet, json)
     with needs("export", "ugrn train"):
         from ugrn.export.bundle.folder import add_translator, check_folder
         from ugrn.export.training.translator import TranslatorConfig, train_on_network
@@ -57,15 +57,15 @@ def command(
         message = f"{artifact}: is the name of {folder}, which is not changed in place; say where to write with -o"
         raise InputError(message)
     config = TranslatorConfig(negatives=negatives, embeddings=embeddings, seed=seed)  # type: ignore[arg-type]
-    fit = train_on_network(scorer, edges, config, talk.progress("pairs"))
+    fit = train_on_network(scorer, edges, config, console.progress("pairs"))
     metrics = fit.metrics | {"network": network or edges.stem}
     used = metrics["edges"]
     if used["used"] < used["given"]:
-        why = say_counts(used["rejected"])
-        talk.note(f"{used['given'] - used['used']} of {used['given']} edges left out ({why})")
+        why = format_counts(used["rejected"])
+        console.note(f"{used['given'] - used['used']} of {used['given']} edges left out ({why})")
     add_translator(folder, fit.translator, metrics, output)
-    talk.note(f"translator written: {output or folder}")
-    talk.result({"output": output or folder, "metrics": metrics}, _lines(metrics))
+    console.note(f"translator written: {output or folder}")
+    console.result({"output": output or folder, "metrics": metrics}, _lines(metrics))
 
 
 def _lines(metrics: dict[str, Any]) -> Iterator[str]:

@@ -22,13 +22,14 @@ from .files.pairs import PairsLike, read_pairs, source_bounds
 from .files.results import check_output, write_results
 from .files.tables import frame
 from .genes.lists import GenesLike, read_network_genes
-from .genes.pairs import ResolvedPairs, resolve_pairs, say_counts
+from .genes.pairs import ResolvedPairs, format_counts, resolve_pairs
+from .progress import Progress, silent
 from .runs.network import By, NetworkSettings
 from .runs.network_run import NetworkSummary, network_table, write_network
 from .runs.provenance import fingerprint, write_sidecar
 from .runs.ranks import weight_column
 from .runs.result_table import result_table
-from .runs.store import FileRun, Report, ScoreSettings, Summary, write_rejects
+from .runs.store import FileRun, ScoreSettings, Summary, write_rejects
 from .translator.translator import EMB, PROBES
 
 
@@ -105,7 +106,7 @@ class Scorer:
         self,
         sources: NDArray[np.integer[Any]],
         targets: NDArray[np.integer[Any]],
-        report: Report = lambda done, total: None,
+        report: Progress = silent,
         probes: tuple[str, ...] = PROBES,
     ) -> Features:
         """Probe features of pairs given by gene ids ``[N]``, in their order; per probe ``[N, levels]``."""
@@ -132,7 +133,7 @@ class Scorer:
         pairs: PairsLike,
         output: Path | str,
         settings: ScoreSettings = ScoreSettings(),  # noqa: B008 - frozen
-        report: Report = lambda done, total: None,
+        report: Progress = silent,
     ) -> Summary:
         """Score pairs into a file, crash-safe and resumable.
 
@@ -215,7 +216,7 @@ class Scorer:
         genes = read_network_genes(sources, targets, self.artifact.names)
         genes.require(self.artifact.names)
         for label, counts in genes.counts().items():
-            warnings.warn(f"{sum(counts.values())} {label} were not used: {say_counts(counts)}", stacklevel=2)
+            warnings.warn(f"{sum(counts.values())} {label} were not used: {format_counts(counts)}", stacklevel=2)
         return frame(network_table(self.artifact, self.settings, genes, asked))
 
     def network_file(
@@ -224,7 +225,7 @@ class Scorer:
         targets: GenesLike | None,
         output: Path | str,
         settings: NetworkSettings = NetworkSettings(),  # noqa: B008 - frozen
-        report: Report = lambda done, total: None,
+        report: Progress = silent,
     ) -> NetworkSummary:
         """Score every source with every target into a file, crash-safe and resumable.
 
@@ -257,7 +258,7 @@ class Scorer:
         resolved.require(self.artifact.names)
         if resolved.counts():
             left_out = len(resolved.pairs) - resolved.accepted
-            message = f"{left_out} of {len(resolved.pairs)} pairs were not scored: {say_counts(resolved.counts())}"
+            message = f"{left_out} of {len(resolved.pairs)} pairs were not scored: {format_counts(resolved.counts())}"
             warnings.warn(message, stacklevel=3)
         return resolved
 
@@ -297,7 +298,7 @@ class Scorer:
         chosen = asdict(settings) | asdict(self.settings) | {"ran_on": self._prober(PROBES).provider}
         counts = {
             "pairs": {"read": summary.read, "scored": summary.scored, "rejected": summary.rejected},
-            "genes": resolved.matches.facts(),
+            "genes": resolved.matches.metadata(),
             "header_line": resolved.pairs.header,
             "columns": {"kept": resolved.pairs.extra.columns, "renamed": summary.renamed},
             "ranked_by": summary.ranked_by,

@@ -29,14 +29,14 @@ def read_sidecar(result: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        facts = json.loads(path.read_bytes())
+        metadata = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         message = f"{path}: not readable as the record of a run ({error}); restore it, or move it away"
         raise InputError(message) from error
-    if not isinstance(facts, dict):
-        message = f"{path}: found {type(facts).__name__}, expected the record of a run; restore it, or move it away"
+    if not isinstance(metadata, dict):
+        message = f"{path}: found {type(metadata).__name__}, expected the record of a run; restore it, or move it away"
         raise InputError(message)
-    return facts
+    return metadata
 
 
 def made_with(sidecar: Mapping[str, Any]) -> tuple[str, str]:
@@ -57,11 +57,11 @@ def prior_text(sidecar: Mapping[str, Any]) -> str:
     )
 
 
-def artifact_facts(artifact: Artifact) -> dict[str, str]:
+def artifact_table(artifact: Artifact) -> dict[str, str]:
     """What an artifact is, in words."""
     manifest = artifact.manifest
     network = manifest.metrics.get("network")
-    facts = {
+    metadata = {
         "backbone": f"{manifest.backbone}, {len(artifact.names):,} genes",
         "sha256": artifact.digest,
         "licence of the weights": manifest.licence,
@@ -73,7 +73,7 @@ def artifact_facts(artifact: Artifact) -> dict[str, str]:
         "genes of the virtual cell": f"{len(artifact.context)}",
         "translator": f"trained on {network}" if network else "not recorded what it was trained on",
     }
-    return facts | _validation(manifest.metrics)
+    return metadata | _validation(manifest.metrics)
 
 
 def _validation(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -119,7 +119,7 @@ def reliability_html(metrics: Mapping[str, Any]) -> str:
             for name, label in (("ece", "expected calibration error"), ("brier", "Brier score"))
             for when, word in whens.items()
         }
-        facts = facts_html({"calibration": str(calibration["kind"])} | measured)
+        metadata = definition_list({"calibration": str(calibration["kind"])} | measured)
     except (KeyError, TypeError, ValueError):
         return "<p>This artifact's manifest says nothing of its calibration.</p>"
     if reliability_bins(metrics):
@@ -129,10 +129,10 @@ def reliability_html(metrics: Mapping[str, Any]) -> str:
             "<p>This artifact's manifest does not hold the bins of a reliability diagram, so none is drawn; "
             "<code>ugrn train</code> stores them in artifacts it trains now.</p>"
         )
-    return f"<p>{escape(where)}</p>{chart}{facts}"
+    return f"<p>{escape(where)}</p>{chart}{metadata}"
 
 
-def run_facts(sidecar: Mapping[str, Any]) -> dict[str, str]:
+def run_table(sidecar: Mapping[str, Any]) -> dict[str, str]:
     """The sidecar's entries, those of groups named ``group: entry``."""
     return dict(_flat(sidecar, ""))
 
@@ -146,9 +146,9 @@ def _flat(entries: Mapping[str, Any], group: str) -> Iterator[tuple[str, str]]:
             yield label, "not set" if value is None else f"{value:,}" if type(value) is int else str(value)
 
 
-def facts_html(facts: Mapping[str, str]) -> str:
+def definition_list(metadata: Mapping[str, str]) -> str:
     """Facts as a description list."""
-    rows = (f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in facts.items())
+    rows = (f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in metadata.items())
     return f'<dl class="facts">{"".join(rows)}</dl>'
 
 

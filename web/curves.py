@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugrn.runtime import Scorer
-from ugrn.runtime.runs.store import Report
+from ugrn.runtime.progress import Progress
 
-from .edges import Edges
+from .edges import ReportEdges
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Curves:
         return len(self.edges)
 
 
-def edges_with_curves(edges: Edges, usable: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
+def edges_with_curves(edges: ReportEdges, usable: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
     """Which edges get curves: the strongest of every source, then the strongest of all, `count` at most.
 
     Args:
@@ -49,7 +49,7 @@ def edges_with_curves(edges: Edges, usable: NDArray[np.bool_], count: int) -> ND
     return np.sort(places[chosen]).astype(np.int32)
 
 
-def compute_curves(scorer: Scorer, edges: Edges, count: int, report: Report) -> Curves:
+def compute_curves(scorer: Scorer, edges: ReportEdges, count: int, report: Progress) -> Curves:
     """Curves of at most `count` edges; edges with genes that the artifact does not know have none."""
     ids = scorer.artifact.names.ids(edges.genes)
     source, target = ids[edges.source], ids[edges.target]

@@ -21,7 +21,7 @@ FEATURE = re.compile(r"(vvp|gdt)_\d+")
 
 
 @dataclass(frozen=True)
-class Edges:
+class ReportEdges:
     """N edges, the strongest first; of equally strong ones in the order of the file.
 
     Attributes:
@@ -45,7 +45,7 @@ class Edges:
         return len(self.source)
 
 
-def read_edges(path: Path, top: int) -> Edges:
+def read_edges(path: Path, top: int) -> ReportEdges:
     """Read the `top` strongest edges of a result of ``ugrn score`` or ``ugrn network``.
 
     Args:
@@ -135,7 +135,7 @@ def _count(table: pl.LazyFrame, path: Path) -> tuple[int, int]:
 
 
 def _strongest(table: pl.LazyFrame, top: int, total: int) -> pl.DataFrame:
-    """The `top` strongest of the scored edges, in the order of `Edges`; never sorts more than those."""
+    """The `top` strongest of the scored edges, in the order of `ReportEdges`; never sorts more than those."""
     value = pl.col(PROBABILITY)
     found = table.filter(value.is_not_null())
     if total > top:
@@ -147,7 +147,7 @@ def _strongest(table: pl.LazyFrame, top: int, total: int) -> pl.DataFrame:
 
 def _numbered(
     table: pl.DataFrame, names: pl.Series | None, path: Path, total: int, unscored: int, hidden: tuple[str, ...]
-) -> Edges:
+) -> ReportEdges:
     if names is not None:
         last = max(int(table[end].max() or 0) for end in ENDS)  # type: ignore[arg-type]
         if last >= len(names) or min(int(table[end].min() or 0) for end in ENDS) < 0:  # type: ignore[arg-type]
@@ -159,4 +159,4 @@ def _numbered(
     number: dict[str, Any] = {name: place for place, name in enumerate(genes)}
     source, target = (np.fromiter((number[name] for name in table[end]), np.int32, count=len(table)) for end in ENDS)
     columns = {name: table[name].fill_null(float("nan")).to_numpy() for name in table.columns if name not in ENDS}
-    return Edges(genes, source, target, columns, total, unscored, hidden)
+    return ReportEdges(genes, source, target, columns, total, unscored, hidden)

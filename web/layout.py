@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from .edges import Edges
+from .edges import ReportEdges
 
 MOST_EDGES = 2000
 STEPS, MOST_WORK = 50, 60_000  # iterations, and iterations times genes; the time grows with the square of the genes
@@ -30,7 +30,7 @@ class Layout:
     y: NDArray[np.float32]
 
 
-def lay_out(edges: Edges, count: int = MOST_EDGES) -> Layout:
+def lay_out(edges: ReportEdges, count: int = MOST_EDGES) -> Layout:
     """Lay out the `count` strongest edges by a spring model (Fruchterman and Reingold 1991), the same every time."""
     count = min(count, len(edges))
     source, target = edges.source[:count], edges.target[:count]

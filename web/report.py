@@ -21,21 +21,21 @@ from plotly.offline import get_plotlyjs
 from ugrn.runtime import Scorer
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.results import check_written, replace_with
-from ugrn.runtime.runs.store import Report
+from ugrn.runtime.progress import Progress, silent
 
 from .about import (
-    artifact_facts,
-    facts_html,
+    artifact_table,
+    definition_list,
     limits_html,
     made_with,
     prior_text,
     read_sidecar,
     reliability_bins,
     reliability_html,
-    run_facts,
+    run_table,
 )
 from .curves import Curves, compute_curves
-from .edges import Edges, read_edges
+from .edges import ReportEdges, read_edges
 from .layout import MOST_EDGES, Layout, lay_out
 
 SCRIPTS = ("base.js", "genes.js", "curves.js", "network.js", "table.js", "main.js")
@@ -90,7 +90,7 @@ def write_report(
     output: Path,
     scorer: Scorer,
     settings: ReportSettings = ReportSettings(),  # noqa: B008 - frozen
-    report: Report = lambda done, total: None,
+    report: Progress = silent,
 ) -> ReportSummary:
     """Write the report of a result.
 
@@ -140,7 +140,7 @@ def _plan_curves(scorer: Scorer, sidecar: Mapping[str, Any], settings: ReportSet
     return settings.curves or 0, [note + hint]
 
 
-def _left_out(edges: Edges) -> list[str]:
+def _left_out(edges: ReportEdges) -> list[str]:
     notes = []
     if edges.total > len(edges):
         notes.append(
@@ -154,7 +154,9 @@ def _left_out(edges: Edges) -> list[str]:
     return notes
 
 
-def _data(edges: Edges, layout: Layout, curves: Curves, scorer: Scorer, settings: ReportSettings) -> dict[str, Any]:
+def _data(
+    edges: ReportEdges, layout: Layout, curves: Curves, scorer: Scorer, settings: ReportSettings
+) -> dict[str, Any]:
     """What the page's scripts read; columns of numbers are packed."""
     manifest = scorer.artifact.manifest
     return {
@@ -190,7 +192,7 @@ def _page(title: str, data: Mapping[str, Any], notes: list[str], scorer: Scorer,
     web = files(__package__) / "page"
     script = "\n".join((web / name).read_text(encoding="utf-8") for name in SCRIPTS)
     plotly = get_plotlyjs().replace("</script", r"<\/script")
-    run = facts_html(run_facts(sidecar)) if sidecar else "<p>No record of the run lies beside the result.</p>"
+    run = definition_list(run_table(sidecar)) if sidecar else "<p>No record of the run lies beside the result.</p>"
     return Template((web / "page.html").read_text(encoding="utf-8")).substitute(
         policy=f"{POLICY}; script-src {_hash(plotly)} {_hash(script)}",
         title=escape(title),
@@ -198,7 +200,7 @@ def _page(title: str, data: Mapping[str, Any], notes: list[str], scorer: Scorer,
         notes="".join(f"<li>{escape(note)}</li>" for note in notes),
         artifact=escape(f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})"),
         prior=escape(prior_text(sidecar)),
-        facts=facts_html(artifact_facts(scorer.artifact)),
+        metadata=definition_list(artifact_table(scorer.artifact)),
         limits=limits_html(scorer.artifact),
         reliability=reliability_html(scorer.artifact.manifest.metrics),
         run=run,

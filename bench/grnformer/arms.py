@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ugrn.export.backbones.adapted.graph_adapter import Edges
+from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors
 from ugrn.export.networks.network import Network, coexpression, nearest, perturbed, rewired
 from ugrn.runtime.arrays import Array
 
@@ -45,18 +45,18 @@ class Wiring:
     weights: Array | None = None
     state: Rows | None = None
 
-    def edges(self, cells: Rows | None = None) -> Edges:
+    def edges(self, cells: Rows | None = None) -> EdgeTensors:
         """As tensors, for some cells; their weights are ``[E]`` where all cells have the same, else ``[R, E]``."""
         sources, targets = (torch.tensor(each) for each in (self.network.sources, self.network.targets))
         if self.weights is None:
-            return Edges(sources, targets)
+            return EdgeTensors(sources, targets)
         if self.state is None or cells is None:
-            return Edges(sources, targets, torch.tensor(self.weights[0]))
-        return Edges(sources, targets, torch.from_numpy(self.weights[self.state[cells]]))
+            return EdgeTensors(sources, targets, torch.tensor(self.weights[0]))
+        return EdgeTensors(sources, targets, torch.from_numpy(self.weights[self.state[cells]]))
 
 
 @dataclass(frozen=True)
-class Given:
+class ArmInputs:
     """What the arms of a data set are made from, whatever its split.
 
     Attributes:
@@ -103,12 +103,12 @@ class Arm:
         states = [each.state for each in self.wirings]
         return replace(self, wirings=tuple(Wiring(*each, state) for each, state in zip(found, states, strict=True)))
 
-    def edges(self, cells: Rows | None = None) -> list[Edges]:
+    def edges(self, cells: Rows | None = None) -> list[EdgeTensors]:
         """The edges of every network, as tensors."""
         return [each.edges(cells) for each in self.wirings]
 
 
-def make_arm(name: str, given: Given, train: Rows | None, seed: int) -> Arm:
+def make_arm(name: str, given: ArmInputs, train: Rows | None, seed: int) -> Arm:
     """An arm as one split has it.
 
     Args:
@@ -125,7 +125,7 @@ def make_arm(name: str, given: Given, train: Rows | None, seed: int) -> Arm:
     return Arm(name, tuple(_wirings(name, given, links, seed)), links)
 
 
-def _wirings(name: str, given: Given, links: Network | None, seed: int) -> Iterator[Wiring]:
+def _wirings(name: str, given: ArmInputs, links: Network | None, seed: int) -> Iterator[Wiring]:
     ugrn = given.ugrn
     if name == "no edges":
         yield Wiring(Network.of([], [], ugrn.genes))

@@ -28,19 +28,19 @@ from .differences import ARMS
 from .fit import FitSettings, fit, predict
 from .gene_vectors import GeneVectors, gene_vectors
 from .plan import Plan
-from .prepare import Prepared, Tools, missing_arms, prepare, usable
+from .prepare import Prepared, Resources, missing_arms, prepare, usable
 from .problems import make_problem
 from .read import read_tasks
 from .results import results_of
 from .splits import splits
 
 BASELINES = "baselines"
-Say = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
+Notify = Callable[[str], None]
+StageProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Work:
+class DataSetPlan:
     """One data set as it is evaluated.
 
     Attributes:
@@ -64,7 +64,7 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name)
 
 
-def read_work(plan: Plan, folder: Path, tools: Tools) -> list[Work]:
+def read_work(plan: Plan, folder: Path, tools: Resources) -> list[DataSetPlan]:
     """The data sets of all tasks, and their splits.
 
     Raises:
@@ -75,18 +75,18 @@ def read_work(plan: Plan, folder: Path, tools: Tools) -> list[Work]:
         for data in read_tasks(folder, task, plan.quick):
             kept, notes = usable(data, tools)
             jobs = [(seed, split) for seed in range(plan.seeds) for split in splits(kept, seed)]
-            found.append(Work(kept, tuple(notes), tuple(jobs)))
+            found.append(DataSetPlan(kept, tuple(notes), tuple(jobs)))
     return found
 
 
 def run(
     plan: Plan,
-    works: Sequence[Work],
-    tools: Tools,
+    works: Sequence[DataSetPlan],
+    tools: Resources,
     folder: Path,
-    facts: Mapping[str, Any],
-    say: Say,
-    progress: Progress,
+    metadata: Mapping[str, Any],
+    notify: Notify,
+    progress: StageProgress,
     jobs: int = 1,
 ) -> pl.DataFrame:
     """Fit, evaluate and report into a claimed folder; what is there already is not done again.
@@ -103,7 +103,7 @@ def run(
     for work in works:
         if not _left(work, folder, tools.scorer):
             continue
-        say(f"{work.data.name}: {len(work.jobs)} splits")
+        notify(f"{work.data.name}: {len(work.jobs)} splits")
         pending = _jobs(work, folder, tools, plan)
         for _ in Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs)(pending):
             done += 1
@@ -112,26 +112,26 @@ def run(
     parts = [path for work in works for path in _parts(work, folder, tools.scorer)]
     rows = pl.concat([pl.read_parquet(path) for path in parts], how="diagonal")
     cautions = {work.data.name: _cautions(work, tools.scorer) for work in works}
-    made = {**facts, "seeds": plan.seeds, "minutes of the last run": minutes, "plan": asdict(plan)}
-    return summary.write(rows, cautions, made, folder, say)
+    made = {**metadata, "seeds": plan.seeds, "minutes of the last run": minutes, "plan": asdict(plan)}
+    return summary.write(rows, cautions, made, folder, notify)
 
 
-def _arms(work: Work, scorer: Scorer) -> list[str]:
+def _arms(work: DataSetPlan, scorer: Scorer) -> list[str]:
     """The baselines, and the arms that a data set has."""
     missing = dict(missing_arms(work.data, scorer))
     return [BASELINES, *(arm for arm in ARMS if arm not in missing)]
 
 
-def _parts(work: Work, folder: Path, scorer: Scorer) -> list[Path]:
+def _parts(work: DataSetPlan, folder: Path, scorer: Scorer) -> list[Path]:
     arms = _arms(work, scorer)
     return [work.part(folder, seed, split, arm) for seed, split in work.jobs for arm in arms]
 
 
-def _left(work: Work, folder: Path, scorer: Scorer) -> list[Path]:
+def _left(work: DataSetPlan, folder: Path, scorer: Scorer) -> list[Path]:
     return [path for path in _parts(work, folder, scorer) if not path.exists()]
 
 
-def _jobs(work: Work, folder: Path, tools: Tools, plan: Plan) -> Iterator[Any]:
+def _jobs(work: DataSetPlan, folder: Path, tools: Resources, plan: Plan) -> Iterator[Any]:
     """What is left to do. Cells are prepared once; perturbations for every split, as their genes are chosen by it."""
     prepared, light = None, None
     for seed, split in work.jobs:
@@ -173,7 +173,7 @@ def _fit(prepared: Prepared, split: Split, name: str, seed: int, settings: FitSe
     problem = make_problem(data, split, prepared.inputs)
     fitted = fit(problem, arm, settings, seed)
     rows = results_of(data, split, name, "adapter", seed, predict(problem, fitted.model, arm, split.test))
-    facts = {
+    metadata = {
         "fold": split.fold,
         **describe(arm, given.ugrn),
         "epoch": fitted.epoch,
@@ -182,7 +182,7 @@ def _fit(prepared: Prepared, split: Split, name: str, seed: int, settings: FitSe
         "loss": fitted.losses[fitted.epoch],
         "seconds": round(fitted.seconds, 2),
     }
-    replace_with(part, rows.with_columns(pl.lit(value).alias(key) for key, value in facts.items()).write_parquet)
+    replace_with(part, rows.with_columns(pl.lit(value).alias(key) for key, value in metadata.items()).write_parquet)
 
 
 def _baselines(data: TaskData, split: Split, seed: int, vectors: GeneVectors | None, part: Path) -> None:
@@ -198,7 +198,7 @@ def _training_cells(data: TaskData, split: Split) -> Rows | None:
     return split.train if isinstance(data, DrugClass) else np.unique(data.line[split.train])
 
 
-def _cautions(work: Work, scorer: Scorer) -> list[str]:
+def _cautions(work: DataSetPlan, scorer: Scorer) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for arm, why in missing_arms(work.data, scorer):
         reasons.setdefault(why, []).append(f"`{arm}`")

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.export.backbones.adapted.graph_adapter import AdapterConfig, Edges, GraphAdapter
+from ugrn.export.backbones.adapted.graph_adapter import AdapterConfig, EdgeTensors, GraphAdapter
 
 SMALL = 1e-2  # standard deviation of a feature, below which it is taken to be this
 
@@ -42,7 +42,7 @@ class ModelSizes:
 
 
 @dataclass(frozen=True)
-class Plain:
+class BaseTokens:
     """Tokens of cells without an adapter, by which heads standardise.
 
     Attributes:
@@ -74,7 +74,7 @@ class Adapted(nn.Module):
         config = AdapterConfig(width, genes.shape[1], sizes.structure, sizes.heads, sizes.depth, max(1, networks))
         self.adapter = GraphAdapter(config)
 
-    def structures(self, edges: Sequence[Edges]) -> Tensor | None:
+    def structures(self, edges: Sequence[EdgeTensors]) -> Tensor | None:
         """``[G, s]``, or ``[R, G, s]`` where the edges' weights are per cell; None without networks."""
         return self.adapter.structures(self.genes, edges) if self.networks else None
 
@@ -116,7 +116,7 @@ class CellReader(nn.Module):
     Pooled alone, which gene a value is of is all but lost, and so is most of what a linear model of expression sees.
     """
 
-    def __init__(self, plain: Plain, reads: int) -> None:
+    def __init__(self, plain: BaseTokens, reads: int) -> None:
         super().__init__()
         genes, width = plain.centre.shape
         self.centre: Tensor
@@ -136,16 +136,16 @@ class ClassModel(nn.Module):
 
     Args:
         sizes, genes, networks: see `Adapted`.
-        plain: see `Plain`.
+        plain: see `BaseTokens`.
     """
 
-    def __init__(self, sizes: ModelSizes, genes: Tensor, plain: Plain, networks: int) -> None:
+    def __init__(self, sizes: ModelSizes, genes: Tensor, plain: BaseTokens, networks: int) -> None:
         super().__init__()
         self.reader = CellReader(plain, sizes.reads)
         self.head = _head(self.reader.width, sizes.hidden)
         self.adapted = Adapted(sizes, plain.centre.shape[1], genes, networks)
 
-    def forward(self, tokens: Tensor, edges: Sequence[Edges]) -> Tensor:
+    def forward(self, tokens: Tensor, edges: Sequence[EdgeTensors]) -> Tensor:
         """Logits ``[R]``."""
         fused = self.adapted.fused(tokens, self.adapted.structures(edges))
         return cast(Tensor, self.head(self.reader(fused)).squeeze(-1))
@@ -159,7 +159,9 @@ class ResponseModel(nn.Module):
         fingerprints: ``[D, B]``, of all drugs.
     """
 
-    def __init__(self, sizes: ModelSizes, genes: Tensor, plain: Plain, networks: int, fingerprints: Tensor) -> None:
+    def __init__(
+        self, sizes: ModelSizes, genes: Tensor, plain: BaseTokens, networks: int, fingerprints: Tensor
+    ) -> None:
         super().__init__()
         hidden = sizes.hidden
         self.fingerprints: Tensor
@@ -170,7 +172,7 @@ class ResponseModel(nn.Module):
         self.head = _head(hidden, hidden)
         self.adapted = Adapted(sizes, plain.centre.shape[1], genes, networks)
 
-    def forward(self, tokens: Tensor, edges: Sequence[Edges], line: Tensor, drug: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, edges: Sequence[EdgeTensors], line: Tensor, drug: Tensor) -> Tensor:
         """Responses ``[M]`` of pairs.
 
         Args:
@@ -210,7 +212,7 @@ class ChangeModel(nn.Module):
         nn.init.zeros_(self.effect.bias)
         self.adapted = Adapted(sizes, down.shape[-1], genes, networks)
 
-    def forward(self, edges: Sequence[Edges], perturbed: Tensor, measured: Tensor) -> Tensor:
+    def forward(self, edges: Sequence[EdgeTensors], perturbed: Tensor, measured: Tensor) -> Tensor:
         """Changes ``[R, Q]`` of measured genes when genes are perturbed; both as rows of the genes."""
         structures = self.adapted.structures(edges)
 

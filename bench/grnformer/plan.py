@@ -12,7 +12,7 @@ from ugrn.runtime.errors import InputError
 from .data import KINDS, TaskKind
 from .files import tasks_folder
 from .fit import SETTINGS, FitSettings
-from .prepare import Tools
+from .prepare import Resources
 
 FOLDERS: dict[TaskKind, str] = {
     "perturbation": "perturbation_prediction",
@@ -28,7 +28,7 @@ class Plan:
     Attributes:
         tasks: in the order of the report.
         seeds: splits and trainings of everything.
-        visible, targets, measured: see `Tools`.
+        visible, targets, measured: see `Resources`.
         quick: the main data sets alone, in part, with fewer epochs.
         fits: how models of every task are fitted.
         digest: of data, backbone, artifact and versions.
@@ -61,7 +61,7 @@ def make_plan(
     tasks: tuple[TaskKind, ...],
     seeds: int,
     quick: bool,
-    tools: Tools,
+    tools: Resources,
     data: Path,
     checkpoint: Path | None = None,
     options: Sequence[str] = (),

@@ -19,7 +19,7 @@ from ugrn.runtime.arrays import Array
 from ugrn.runtime.engine.states import Cells, states_of
 from ugrn.runtime.errors import InputError
 
-from .arms import Given, Wiring, of_states
+from .arms import ArmInputs, Wiring, of_states
 from .data import DrugClass, DrugResponse, Perturbations, Rows, Split, TaskData
 from .differences import BOTH, BY_STATE, LIKE
 from .problems import CellTokens, ChangeTokens, Inputs
@@ -34,7 +34,7 @@ NO_NAMES = "the artifact has no gene embeddings"
 
 
 @dataclass(frozen=True)
-class Tools:
+class Resources:
     """What data are prepared with.
 
     Attributes:
@@ -65,7 +65,7 @@ class Prepared:
 
     data: TaskData
     inputs: Inputs
-    given: Given
+    given: ArmInputs
     names: tuple[str, ...]
 
 
@@ -83,7 +83,7 @@ def missing_arms(data: TaskData, scorer: Scorer) -> tuple[tuple[str, str], ...]:
     return tuple(missing.items())
 
 
-def usable(data: TaskData, tools: Tools) -> tuple[TaskData, list[str]]:
+def usable(data: TaskData, tools: Resources) -> tuple[TaskData, list[str]]:
     """The part of a data set that can be compared, and what was left out.
 
     Perturbations of genes that the backbone or the artifact does not know, and changes of such genes, are left out for
@@ -116,7 +116,7 @@ def usable(data: TaskData, tools: Tools) -> tuple[TaskData, list[str]]:
     return _of_genes(kept, places), notes
 
 
-def prepare(data: TaskData, split: Split, tools: Tools) -> Prepared:
+def prepare(data: TaskData, split: Split, tools: Resources) -> Prepared:
     """Prepare a data set. What is made of cells is the same for all splits; what is made of perturbations is not."""
     if isinstance(data, Perturbations):
         return _prepare_changes(data, split, tools)
@@ -131,7 +131,7 @@ def strongest_targets(scorer: Scorer, genes: list[str], targets: int) -> Network
     return Network.of(source, target, len(genes))
 
 
-def _prepare_cells(data: DrugClass | DrugResponse, tools: Tools) -> Prepared:
+def _prepare_cells(data: DrugClass | DrugResponse, tools: Resources) -> Prepared:
     backbone = tools.backbone
     known = known_genes(data.genes, backbone.names, tools.scorer.artifact.names)
     values = data.expression[:, known]
@@ -142,7 +142,7 @@ def _prepare_cells(data: DrugClass | DrugResponse, tools: Tools) -> Prepared:
     cells = CellTokens.summed_up(backbone.tokens(ids, units), backbone.gene_tokens(ids))
     ugrn = strongest_targets(tools.scorer, names, tools.targets)
     missing = missing_arms(data, tools.scorer)
-    given = Given(
+    given = ArmInputs(
         ugrn=ugrn,
         likeness=_likeness(tools.scorer, names),
         by_group=None if "cell-type" in dict(missing) else _by_group(data, names, tools),
@@ -153,7 +153,7 @@ def _prepare_cells(data: DrugClass | DrugResponse, tools: Tools) -> Prepared:
     return Prepared(data, cells, given, tuple(names))
 
 
-def _prepare_changes(data: Perturbations, split: Split, tools: Tools) -> Prepared:
+def _prepare_changes(data: Perturbations, split: Split, tools: Resources) -> Prepared:
     backbone = tools.backbone
     data = _of_genes(data, _changing_most(data, split, tools.measured))
     names, rows = _distinct([*data.perturbed, *data.genes], tools.scorer)
@@ -165,7 +165,7 @@ def _prepare_changes(data: Perturbations, split: Split, tools: Tools) -> Prepare
     )
     ugrn = strongest_targets(tools.scorer, names, tools.targets)
     likeness, missing = _likeness(tools.scorer, names), missing_arms(data, tools.scorer)
-    given = Given(ugrn=ugrn, likeness=likeness, missing=missing)
+    given = ArmInputs(ugrn=ugrn, likeness=likeness, missing=missing)
     if data.control is not None:
         cells = np.full((len(data.control), len(names)), np.nan, np.float32)
         cells[:, measured] = data.control
@@ -205,7 +205,7 @@ def _groups(data: TaskData) -> list[str]:
     return [group or "not known" for group in groups]
 
 
-def _by_group(data: DrugClass | DrugResponse, names: list[str], tools: Tools) -> Wiring:
+def _by_group(data: DrugClass | DrugResponse, names: list[str], tools: Resources) -> Wiring:
     """The networks of groups of cells, as ``ugrn network --context-values --groupby`` scores them."""
     scorer, groups = tools.scorer, np.array(_groups(data))
     states = states_of(Cells(data.expression, False, data.genes, groups), scorer.artifact, data.name)

@@ -22,7 +22,7 @@ from ugrn.runtime.arrays import Array
 from .arms import Arm
 from .data import DrugClass, DrugResponse, Perturbations, Rows, Split, TaskData
 from .metrics import mean_change
-from .models import ChangeModel, ClassModel, ModelSizes, Plain, ResponseModel
+from .models import BaseTokens, ChangeModel, ClassModel, ModelSizes, ResponseModel
 
 Tokens = NDArray[np.float16]
 
@@ -58,9 +58,9 @@ class CellTokens:
         """Tokens of some cells."""
         return torch.from_numpy(self.tokens[cells].astype(np.float32))
 
-    def plain(self, cells: Rows) -> Plain:
+    def plain(self, cells: Rows) -> BaseTokens:
         """What heads standardise by, of the training cells."""
-        return Plain(torch.from_numpy(self.pooled[cells]), torch.tensor(self.centre), self.spread)
+        return BaseTokens(torch.from_numpy(self.pooled[cells]), torch.tensor(self.centre), self.spread)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ugrn.runtime import load
 from .arms import make_arm
 from .data import KINDS, Split, TaskKind
 from .fit import SETTINGS, FitSettings, fit
-from .prepare import Prepared, Tools, prepare, usable
+from .prepare import Prepared, Resources, prepare, usable
 from .problems import make_problem
 from .read import read_tasks
 from .splits import splits
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=1, help="how many of the task's data sets")
     parser.add_argument("--jobs", type=int, default=2)
     asked = parser.parse_args()
-    tools = Tools(frozen(open_base(None).loaded), load(), asked.genes)
+    tools = Resources(frozen(open_base(None).loaded), load(), asked.genes)
     for whole in read_tasks(asked.data, asked.task)[: asked.sets]:
         data, _ = usable(whole, tools)
         started = time.monotonic()

@@ -32,9 +32,9 @@ NETWORK_NOTE = (
 def write(
     rows: pl.DataFrame,
     cautions: Mapping[str, Sequence[str]],
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     folder: Path,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> pl.DataFrame:
     """Write ``results.parquet``, ``fits.parquet``, ``settings.json``, ``RESULTS.md`` and, where there are networks to
     compare, ``differences.png``.
@@ -42,7 +42,7 @@ def write(
     Args:
         rows: of all parts: the columns of `SCHEMA` and, of fits, those that say how it went.
         cautions: by data set.
-        facts: of the run, by name.
+        metadata: of the run, by name.
 
     Returns:
         The results.
@@ -51,23 +51,23 @@ def write(
     write_results(results, folder / "results.parquet")
     fits = fits_of(rows)
     replace_with(folder / "fits.parquet", fits.write_parquet)
-    text = json.dumps(facts, indent=1, default=str) + "\n"
+    text = json.dumps(metadata, indent=1, default=str) + "\n"
     replace_with(folder / "settings.json", lambda part: part.write_text(text, encoding="utf-8"))
-    parts = [report(results, cautions).rstrip("\n"), *networks(fits), "## How this was made", made(facts)]
+    parts = [report(results, cautions).rstrip("\n"), *networks(fits), "## How this was made", made(metadata)]
     markdown = "\n\n".join(parts) + "\n"
     replace_with(folder / "RESULTS.md", lambda part: part.write_text(markdown, encoding="utf-8"))
     try:
         save(differences_figure(results), folder / "differences.png")
     except InputError as error:
-        say(f"no figure: {error}")
-    say(f"written: {folder / 'RESULTS.md'}, results.parquet, fits.parquet, settings.json, differences.png")
+        notify(f"no figure: {error}")
+    notify(f"written: {folder / 'RESULTS.md'}, results.parquet, fits.parquet, settings.json, differences.png")
     return results
 
 
 def fits_of(rows: pl.DataFrame) -> pl.DataFrame:
     """One row to every fit: its place, its networks and its training."""
-    facts = [name for name in rows.columns if name not in SCHEMA and name not in FIT]
-    return rows.filter(pl.col("kind") == "adapter").select(*FIT, *facts).unique(maintain_order=True)
+    metadata = [name for name in rows.columns if name not in SCHEMA and name not in FIT]
+    return rows.filter(pl.col("kind") == "adapter").select(*FIT, *metadata).unique(maintain_order=True)
 
 
 def networks(fits: pl.DataFrame) -> list[str]:
@@ -85,9 +85,9 @@ def networks(fits: pl.DataFrame) -> list[str]:
     return parts
 
 
-def made(facts: Mapping[str, Any]) -> str:
+def made(metadata: Mapping[str, Any]) -> str:
     """Settings, one line to each; nested ones in brackets."""
-    return "\n".join(f"- {plain(name)}: {plain(_text(value))}" for name, value in facts.items())
+    return "\n".join(f"- {plain(name)}: {plain(_text(value))}" for name, value in metadata.items())
 
 
 def _text(value: Any) -> str:

@@ -54,7 +54,7 @@ def _network(bench: Bench, symbols: np.ndarray, sources: int, targets: int) -> d
 
 
 def _timed(bench: Bench, name: str, arguments: list[str], runs: int, output: str = "net.parquet") -> dict[str, Any]:
-    bench.say(f"commands: {name}")
+    bench.notify(f"commands: {name}")
     path = bench.folder / output
     found = [timed_command([*arguments, "-o", str(path), "--provider", bench.provider]) for _ in range(runs)]
     seconds, mebibytes = zip(*found, strict=True)

@@ -53,7 +53,7 @@ def table(bench: Bench) -> Rows:
     for model, own in (("mini", (None,)), ("scgpt", ())):
         for context in (*own, *contexts):
             for count in targets:
-                bench.say(f"throughput: {model}, context {context or 'its own'}, {count} targets")
+                bench.notify(f"throughput: {model}, context {context or 'its own'}, {count} targets")
                 sizes = {"sources": sources[model], "targets": count, "context": context}
                 rows.append({"model": model} | _measure(bench, model, sizes, 1 if quick else TABLE_REPEATS))
     return rows
@@ -69,7 +69,7 @@ def run(bench: Bench) -> Rows:
 
 
 def _axis(bench: Bench, model: str, axis: str, fixed: dict[str, int], sizes: tuple[int, ...]) -> dict[str, Any]:
-    bench.say(f"growth: {model} with {axis}")
+    bench.notify(f"growth: {model} with {axis}")
     repeats = 1 if bench.sizes.quick else REPEATS
     points = [_measure(bench, model, fixed | {axis: size}, repeats) for size in sizes]
     found = np.array([point[axis] for point in points], float)  # the targets there were, not those asked for

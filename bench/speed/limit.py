@@ -31,7 +31,7 @@ def run(bench: Bench) -> Rows:
 
 
 def _graph(bench: Bench, model: str, graph: str, threads: int) -> dict[str, Any]:
-    bench.say(f"limit: {model} {graph}, {threads or 'all'} threads")
+    bench.notify(f"limit: {model} {graph}, {threads or 'all'} threads")
     prober = bench.prober(model, GRAPHS[graph], threads)
     width, of_graphs = runtime_feeds(prober, MOST_SOURCES, bench.sizes.targets)
     feeds, session = of_graphs[f"{graph}.onnx"], prober.sessions[f"{graph}.onnx"]

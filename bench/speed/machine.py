@@ -30,7 +30,7 @@ PACKAGES = (
 )
 
 
-def facts(provider: str) -> dict[str, str]:
+def metadata(provider: str) -> dict[str, str]:
     """Name -> value of the machine's parts and of the versions in use; the GPU where `provider` may use it."""
     found = {
         "processor": _processor(),

@@ -50,7 +50,7 @@ def run(bench: Bench) -> tuple[Rows, list[str]]:
         notes.append("RegDiffusion is not installed here and was not measured.")
     rows: Rows = []
     for name, method in methods.items():
-        bench.say(f"peers: {name}")
+        bench.notify(f"peers: {name}")
         started = time.perf_counter()
         pairs = method()
         row = {"method": name, "seconds": time.perf_counter() - started, "pairs": pairs}

@@ -64,7 +64,7 @@ class Bench:
         provider: of what `ugrn` runs; the torch side stays on the CPU.
         data: folder with the open data, for the peers.
         full: also score every gene with every gene.
-        say: reports progress.
+        notify: reports progress.
     """
 
     folder: Path
@@ -72,7 +72,7 @@ class Bench:
     provider: str = "cpu"
     data: Path = Path("../shared/data")
     full: bool = False
-    say: Callable[[str], None] = print
+    notify: Callable[[str], None] = print
 
     def backbone(self, model: str) -> MiniBackbone | ScGPT:
         """The frozen torch module, with random weights."""
@@ -82,7 +82,7 @@ class Bench:
         """Folder of the artifact of `backbone`."""
         folder = self.folder / f"{model}-artifact"
         if not folder.exists():
-            self.say(f"artifact of {model}")
+            self.notify(f"artifact of {model}")
             write_scoring_artifact(self.backbone(model), folder)
         return folder
 

@@ -41,7 +41,7 @@ def run(bench: Bench) -> Rows:
 
 
 def _model(bench: Bench, model: str) -> dict[str, Any]:
-    bench.say(f"sides: {model}")
+    bench.notify(f"sides: {model}")
     backbone, prober = bench.backbone(model), bench.prober(model)
     path = bench.folder / f"{model}-plain.onnx"
     export_onnx(PlainProbe(backbone, "mvc", prober.artifact.manifest.baseline), True, path)
@@ -51,7 +51,7 @@ def _model(bench: Bench, model: str) -> dict[str, Any]:
         ProbeGraph(backbone, "mvc", prober.artifact.manifest.baseline, tangent).eval() for tangent in (True, False)
     )
     deviations = _check(plain, dual, plain_session, prober)
-    bench.say(f"sides: {model} agrees, {max(deviations.values()):.0e} at most; timing")
+    bench.notify(f"sides: {model} agrees, {max(deviations.values()):.0e} at most; timing")
     width, feeds = runtime_feeds(prober, MOST_SOURCES, bench.sizes.targets)
     calls: dict[str, Call] = {
         "ours": lambda: [prober.sessions[graph].run(*feed) for graph, each in feeds.items() for feed in each]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from . import commands, growth, limit, peers, sides
-from .machine import facts
+from .machine import metadata
 from .report import markdown
 from .settings import Bench, Sizes
 
@@ -80,7 +80,7 @@ def main() -> None:
     sizes = Sizes.tiny() if asked.quick else Sizes()
     if asked.repeats:
         sizes.repeats = asked.repeats
-    machine = facts(asked.provider)
+    machine = metadata(asked.provider)
     with tempfile.TemporaryDirectory() as name:
         folder = (asked.folder or Path(name)) / ("tiny" if asked.quick else "real")
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,8 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames
 
 from ..backbones.adapted.checkpoint import (
-    FACTS,
     LICENCE,
+    METADATA_FILE,
     Adapted,
     Base,
     check_links,
@@ -30,11 +30,11 @@ from ..backbones.mini_checkpoint import Checkpoint, origin_of, save_checkpoint
 from ..bundle.folder import check_folder, new_folder
 from ..model.base import BackboneCard, Loaded, Readout
 from ..networks.network_files import read_network
-from ..pretrain.loop import Progress
+from ..pretrain.loop import TrainingStatus
 from ..registry import load_backbone
 from .cells import read_training_cells
 from .read_back import read_back
-from .train import AdaptConfig, Subject, adapt
+from .train import AdaptationTask, AdaptConfig, adapt
 
 RESUME = "resume.pt"
 NO_EXPRESSION = ("shift", "rank", "attn")
@@ -68,8 +68,8 @@ def open_base(reference: str | None, family: str | None = None, settings: Sequen
     kept = replace(checkpoint, backbone=copy.deepcopy(checkpoint.backbone))  # training may change the other
     origin = origin_of(checkpoint, licence)
     loaded = Loaded(checkpoint.backbone, origin, checkpoint.context, checkpoint.embeddings)
-    facts = {"artifact": artifact.folder.name, "sha256": artifact.digest}
-    return Base("mini", (), loaded, partial(_write_read_back, kept, licence), facts)
+    metadata = {"artifact": artifact.folder.name, "sha256": artifact.digest}
+    return Base("mini", (), loaded, partial(_write_read_back, kept, licence), metadata)
 
 
 def adapt_to_folder(
@@ -80,8 +80,8 @@ def adapt_to_folder(
     readout: str | None,
     config: AdaptConfig,
     threads: int,
-    report: Callable[[Progress], None],
-    say: Callable[[str], None],
+    report: Callable[[TrainingStatus], None],
+    notify: Callable[[str], None],
     every: int = 100,
 ) -> dict[str, Any]:
     """Train an adapter and write its folder. A folder that holds an unfinished run is resumed.
@@ -109,20 +109,20 @@ def adapt_to_folder(
     files = [read_network(path, names) for path in networks]
     training = read_training_cells(cells, names, card, config.seed)
     for note in (*(each.note for each in files), training.note):
-        say(note)
-    subject = Subject(loaded.backbone, read_at, files, training)
+        notify(note)
+    subject = AdaptationTask(loaded.backbone, read_at, files, training)
     adapter, held_out = adapt(subject, config, folder / RESUME, report, every)
-    facts = {
-        "base": dict(base.facts),
-        "networks": [each.facts for each in files],
-        "cells": training.facts,
+    metadata = {
+        "base": dict(base.metadata),
+        "networks": [each.metadata for each in files],
+        "cells": training.metadata,
         "readout": read_at,
         "settings": asdict(config),
         "held_out": held_out,
     }
     with new_folder(folder, overwrite=True, ours=_is_unfinished, kind=KIND) as part:
-        save_adapted(Adapted(base, read_at, adapter, files, config.unfreeze, facts), part)
-    return facts
+        save_adapted(Adapted(base, read_at, adapter, files, config.unfreeze, metadata), part)
+    return metadata
 
 
 def check_output(folder: Path) -> None:
@@ -131,7 +131,7 @@ def check_output(folder: Path) -> None:
     Raises:
         InputError: it holds a finished adapter or something else, or cannot be made.
     """
-    if (folder / FACTS).exists():
+    if (folder / METADATA_FILE).exists():
         message = f"{folder}: holds a finished adapter; choose another folder with -o"
         raise InputError(message)
     check_folder(folder, overwrite=True, ours=_is_unfinished, kind=KIND)

@@ -31,7 +31,7 @@ Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Shown:
+class MaskedCell:
     """K genes of a cell that are shown, the first as the source, and Q that are asked.
 
     Attributes:
@@ -59,7 +59,7 @@ class TrainingCells:
         genes: int64 ``[G]``, ids.
         held_out: bool ``[N]``; cells that are not trained on.
         may_show, may_ask: smallest and largest value of a gene that is shown, or asked.
-        facts: of the file, for the manifest.
+        metadata: of the file, for the manifest.
         note: one line that says how reading went.
     """
 
@@ -68,10 +68,10 @@ class TrainingCells:
     held_out: NDArray[np.bool_]
     may_show: Bounds
     may_ask: Bounds
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     note: str
 
-    def show(self, row: int, most_shown: int, asked: int, random: np.random.Generator) -> Shown:
+    def show(self, row: int, most_shown: int, asked: int, random: np.random.Generator) -> MaskedCell:
         """Show 1 to `most_shown` genes of a cell, log-uniform in number, and ask `asked` others, or all there are.
 
         However few genes a cell has, one of them is left to be asked.
@@ -87,7 +87,7 @@ class TrainingCells:
         others = np.flatnonzero(left)
         others = random.choice(others, min(asked, len(others)), replace=False)
         parts = (self.genes[shown], values[shown], self.genes[others], values[others])
-        return Shown(*(torch.from_numpy(part) for part in parts))
+        return MaskedCell(*(torch.from_numpy(part) for part in parts))
 
 
 def read_training_cells(path: Path, names: GeneNames, card: BackboneCard, seed: int = 0) -> TrainingCells:
@@ -111,7 +111,7 @@ def read_training_cells(path: Path, names: GeneNames, card: BackboneCard, seed: 
     if len(varying) < FEWEST_GENES:
         message = (
             f"{path}: {len(varying)} genes of the backbone's vocabulary vary in it; at least {FEWEST_GENES} are needed "
-            f"({read.matches.say()})"
+            f"({read.matches.describe()})"
         )
         raise InputError(message)
     values = values[:, varying]
@@ -124,15 +124,15 @@ def read_training_cells(path: Path, names: GeneNames, card: BackboneCard, seed: 
         )
         raise InputError(message)
     held_out = _held_out(int(usable.sum()), seed)
-    facts = {"file": path.name, "sha256": file_entry(path)["sha256"], "cells": len(held_out)}
-    facts |= {"held_out": int(held_out.sum()), "genes": len(varying), "without_usable_genes": int((~usable).sum())}
+    metadata = {"file": path.name, "sha256": file_entry(path)["sha256"], "cells": len(held_out)}
+    metadata |= {"held_out": int(held_out.sum()), "genes": len(varying), "without_usable_genes": int((~usable).sum())}
     note = (
         f"{path.name}: {len(held_out):,} cells, {held_out.sum():,} of them held out; {len(varying):,} genes that vary; "
-        f"{read.matches.say()}"
+        f"{read.matches.describe()}"
     )
     note += f"; {(~usable).sum():,} cells without a gene that can be shown were left out" if not usable.all() else ""
     chosen = np.ascontiguousarray(values[usable])
-    return TrainingCells(chosen, read.genes[varying], held_out, may_show, card.trained, facts, note)
+    return TrainingCells(chosen, read.genes[varying], held_out, may_show, card.trained, metadata, note)
 
 
 def _within(values: NDArray[np.float32], bounds: Bounds) -> NDArray[np.bool_]:

@@ -22,10 +22,10 @@ from ..backbones.adapted.levels import Structures, randomised, structure_table, 
 from ..bundle.card import ARMS
 from ..model.base import Backbone, Readout
 from ..networks.network import WeightedNetwork
-from .cells import Shown, TrainingCells
+from .cells import MaskedCell, TrainingCells
 
 EVALUATION = 1 << 40  # in the place of a step, where numbers are drawn
-Draws = list[list[Shown]]  # of every cell, as many
+Draws = list[list[MaskedCell]]  # of every cell, as many
 MATTERS = (
     "the adapter uses which genes the edges connect; whether another network would have served as well, only an "
     "adapter that was trained with it can say"
@@ -44,10 +44,10 @@ def draw_held_out(cells: TrainingCells, count: int, most_shown: int, asked: int,
 
 
 @torch.no_grad()
-def errors(predict: Callable[[Shown], Tensor], draws: Draws) -> NDArray[np.float64]:
+def errors(predict: Callable[[MaskedCell], Tensor], draws: Draws) -> NDArray[np.float64]:
     """Mean squared error of every cell."""
 
-    def error(shown: Shown) -> float:
+    def error(shown: MaskedCell) -> float:
         return float((predict(shown) - shown.wanted).square().mean())
 
     return np.array([np.mean([error(shown) for shown in of_cell]) for of_cell in draws])
@@ -68,11 +68,11 @@ def errors_adapted(
     def structures(genes: Tensor) -> Tensor:
         return table[genes]
 
-    return errors(lambda shown: predict_shown(backbone, adapter, structures, shown, readout), draws)
+    return errors(lambda shown: predict_masked(backbone, adapter, structures, shown, readout), draws)
 
 
-def predict_shown(
-    backbone: Backbone, adapter: GraphAdapter, structures: Structures, shown: Shown, readout: Readout
+def predict_masked(
+    backbone: Backbone, adapter: GraphAdapter, structures: Structures, shown: MaskedCell, readout: Readout
 ) -> Tensor:
     """What the adapted backbone predicts for the asked genes of one cell, ``[Q]``."""
     cell = shown.virtual_cell(backbone.card.baseline)
@@ -113,7 +113,7 @@ def worth(
     }
 
 
-def say_worth(found: dict[str, Any]) -> list[str]:
+def worth_lines(found: dict[str, Any]) -> list[str]:
     """The held-out errors, for people."""
     lines = [f"held-out error of {found['cells']} cells (mean squared, in the backbone's units):"]
     for name, error in found["error"].items():

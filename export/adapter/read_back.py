@@ -68,9 +68,9 @@ def read_back(artifact: Artifact) -> Checkpoint:
     backbone.eval()
     _prove(backbone, artifact)
     provenance = {name: each for name, each in manifest.provenance.items() if name not in OF_THE_EXPORT}
-    facts = {**provenance, "licence": manifest.licence, "readouts": ["mvc"]}
+    metadata = {**provenance, "licence": manifest.licence, "readouts": ["mvc"]}
     context = [symbols[row] for row in artifact.context]
-    return Checkpoint(backbone, artifact.names.aliases, context, facts, artifact.embeddings)
+    return Checkpoint(backbone, artifact.names.aliases, context, metadata, artifact.embeddings)
 
 
 def _give_the_checkpoint(folder: Path, why: str) -> str:

@@ -25,10 +25,10 @@ from ..backbones.adapted.graph_adapter import AdapterConfig, GraphAdapter
 from ..backbones.adapted.levels import Levels
 from ..model.base import Backbone, Readout
 from ..networks.network import WeightedNetwork
-from ..pretrain.loop import Progress
+from ..pretrain.loop import TrainingStatus
 from ..training.resume import ResumeFile, digest, learning_rate
-from .cells import Shown, TrainingCells
-from .held_out import draw_held_out, errors_alone, predict_shown, worth
+from .cells import MaskedCell, TrainingCells
+from .held_out import draw_held_out, errors_alone, predict_masked, worth
 
 BACKBONE_RATE = 0.1  # of the adapter's
 
@@ -63,7 +63,7 @@ class AdaptConfig:
 
 
 @dataclass(frozen=True)
-class Subject:
+class AdaptationTask:
     """What is trained: a backbone, how it is read, its networks, and cells."""
 
     backbone: Backbone
@@ -80,10 +80,10 @@ def adapter_for(backbone: Backbone, networks: int) -> GraphAdapter:
 
 
 def adapt(
-    subject: Subject,
+    subject: AdaptationTask,
     config: AdaptConfig,
     resume_file: Path,
-    report: Callable[[Progress], None],
+    report: Callable[[TrainingStatus], None],
     every: int = 100,
 ) -> tuple[GraphAdapter, dict[str, Any]]:
     """Train an adapter, and the backbone along where that is asked for.
@@ -124,7 +124,7 @@ def adapt(
         if done % every == 0 and done < config.steps:
             resume.save(trained, optimiser, done)
         if done % 10 == 0 or done == config.steps:
-            report(Progress(done, config.steps, float(np.mean(losses)), None))
+            report(TrainingStatus(done, config.steps, float(np.mean(losses)), None))
             losses.clear()
     found = worth(backbone, adapter, subject.networks, subject.readout, draws, before, config.seed)
     return adapter.eval(), found
@@ -132,7 +132,7 @@ def adapt(
 
 def _take_step(
     step: int,
-    subject: Subject,
+    subject: AdaptationTask,
     adapter: GraphAdapter,
     levels: Levels,
     optimiser: torch.optim.Optimizer,
@@ -146,8 +146,8 @@ def _take_step(
     edges = [level.perturbed(config.perturbation, random) for level in levels.each]
     structures = levels.structures(subject.backbone, adapter, edges, [shown.genes for shown in batch])
 
-    def loss(shown: Shown) -> Tensor:
-        found = predict_shown(subject.backbone, adapter, structures, shown, subject.readout)
+    def loss(shown: MaskedCell) -> Tensor:
+        found = predict_masked(subject.backbone, adapter, structures, shown, subject.readout)
         return (found - shown.wanted).square().mean()
 
     whole = torch.stack([loss(shown) for shown in batch]).mean()
@@ -158,7 +158,7 @@ def _take_step(
     return float(whole.detach())
 
 
-def draw_batch(step: int, cells: TrainingCells, config: AdaptConfig) -> list[Shown]:
+def draw_batch(step: int, cells: TrainingCells, config: AdaptConfig) -> list[MaskedCell]:
     """The cells of a step, of those that are not held out."""
     random = np.random.default_rng([config.seed, step])
     rows = random.choice(np.flatnonzero(~cells.held_out), config.cells)
@@ -179,7 +179,7 @@ def _optimiser(adapter: GraphAdapter, backbone: Backbone, config: AdaptConfig) -
     return torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), fused=True)
 
 
-def _settings(subject: Subject, adapter: GraphAdapter, config: AdaptConfig) -> str:
+def _settings(subject: AdaptationTask, adapter: GraphAdapter, config: AdaptConfig) -> str:
     """All that decides a run."""
     state = cast(nn.Module, subject.backbone).state_dict()
     networks = [

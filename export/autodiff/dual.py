@@ -15,7 +15,7 @@ from torch import Tensor
 
 Rule = Callable[..., Any]
 RULES: dict[Any, Rule] = {}
-FACTS = frozenset({"shape", "ndim", "dtype", "device"})
+ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
 
 
 class UnsupportedFunctionError(TypeError):
@@ -46,7 +46,7 @@ class Dual:
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for what Dual itself lacks: the methods and attributes of a tensor.
-        if name in FACTS:
+        if name in ATTRIBUTES:
             return getattr(self.value, name)
         attribute = getattr(Tensor, name)
         if not callable(attribute):  # x.T, x.data, …: handing out the value alone would lose the tangent

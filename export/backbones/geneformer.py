@@ -33,7 +33,7 @@ from ugrn.runtime.errors import InputError
 from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.layers import PostNormLayer
 from ..model.streams import Context, alike, encode
-from ..model.weights import Weights, checkpoint_facts, find_file, number, read_json, read_state
+from ..model.weights import Weights, checkpoint_metadata, find_file, number, read_json, read_state
 
 EPS = 1e-12
 SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
@@ -271,24 +271,29 @@ def load(folder: Path, options: GeneformerOptions) -> Loaded:
         message = f"temperature {options.temperature}: expected a number above 0"
         raise InputError(message)
     config_path = find_file(folder, ["config.json"])
-    facts = read_json(config_path)
-    if facts.get("hidden_act", "relu") != "relu" or facts.get("position_embedding_type", "absolute") != "absolute":
-        message = f"{config_path}: hidden_act {facts.get('hidden_act')!r}; expected relu and absolute positions"
+    metadata = read_json(config_path)
+    if (
+        metadata.get("hidden_act", "relu") != "relu"
+        or metadata.get("position_embedding_type", "absolute") != "absolute"
+    ):
+        message = f"{config_path}: hidden_act {metadata.get('hidden_act')!r}; expected relu and absolute positions"
         raise InputError(message)
     names = ("hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers", "max_position_embeddings")
-    config = {name: number(facts, name, config_path) for name in names}
+    config = {name: number(metadata, name, config_path) for name in names}
     tokens, tokens_path = _dictionary(folder, "token_dictionary", options)
     medians, medians_path = _dictionary(folder, "gene_median_dictionary", options)
     symbols, rows = _genes(tokens, medians, tokens_path, medians_path)
     path = find_file(folder, ["model.safetensors", "pytorch_model.bin"])
     weights = Weights(read_state(path), path, "Geneformer")
-    model = Geneformer(config, symbols, float(facts.get("layer_norm_eps", EPS)), options)
+    model = Geneformer(config, symbols, float(metadata.get("layer_norm_eps", EPS)), options)
     _fill(model, weights, tokens, rows)
     with torch.no_grad():
         model.median.copy_(torch.tensor([float(medians[gene]) for gene in symbols]))
         model.log_median.copy_(torch.log(model.median))
     files = (config_path, tokens_path, medians_path, path)
-    recorded = checkpoint_facts("geneformer", asdict(options), files, weights, version="V2" if model.framed else "V1")
+    recorded = checkpoint_metadata(
+        "geneformer", asdict(options), files, weights, version="V2" if model.framed else "V1"
+    )
     origin = Origin(_aliases(folder, symbols, options), provenance=recorded)
     return Loaded(model.eval(), origin, embeddings=model.words.weight.detach().numpy())
 

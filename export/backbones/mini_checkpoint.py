@@ -28,7 +28,7 @@ from ..bundle.folder import write_gene_lists
 from ..model.base import Origin
 from .mini import CARD, FinishedGenes, MiniBackbone, MiniConfig
 
-FACTS = "pretrained.json"
+METADATA_FILE = "pretrained.json"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Checkpoint:
     backbone: MiniBackbone
     aliases: dict[str, str]
     context: list[str]
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     embeddings: NDArray[np.float16] | None = None
 
 
@@ -48,9 +48,9 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     write_gene_lists(folder, checkpoint.backbone.symbols, checkpoint.context, checkpoint.aliases)
     if checkpoint.embeddings is not None:
         np.save(folder / EMBEDDINGS, checkpoint.embeddings)
-    facts = {"size": asdict(checkpoint.backbone.config), **checkpoint.facts}
-    text = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-    replace_with(folder / FACTS, lambda part: part.write_text(text, encoding="utf-8"))
+    metadata = {"size": asdict(checkpoint.backbone.config), **checkpoint.metadata}
+    text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
+    replace_with(folder / METADATA_FILE, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -60,23 +60,23 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         InputError: a file is missing or does not fit the others.
     """
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        size = MiniConfig(**facts.pop("size"))
+        metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
+        size = MiniConfig(**metadata.pop("size"))
         symbols = read_lines(folder / "genes.txt")
         aliases = read_aliases(folder / "aliases.tsv")
         backbone = MiniBackbone(size, symbols, FinishedGenes(len(symbols), size.width))
         backbone.load_state_dict(load_file(folder / "weights.safetensors"))
-        if "readouts" in facts:  # of weights that were read back from a graph, which do not hold all heads
-            backbone.card = replace(CARD, readouts={name: CARD.readouts[name] for name in facts["readouts"]})
+        if "readouts" in metadata:  # of weights that were read back from a graph, which do not hold all heads
+            backbone.card = replace(CARD, readouts={name: CARD.readouts[name] for name in metadata["readouts"]})
         context = read_lines(folder / "context.txt")
         embeddings = np.load(folder / EMBEDDINGS, allow_pickle=False) if (folder / EMBEDDINGS).exists() else None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
         message = f"{folder}: not a pretrained mini backbone ({error}); expected a folder written by 'ugrn pretrain'"
         raise InputError(message) from error
-    return Checkpoint(backbone.eval(), aliases, context, facts, embeddings)
+    return Checkpoint(backbone.eval(), aliases, context, metadata, embeddings)
 
 
 def origin_of(checkpoint: Checkpoint, licence_text: str = "") -> Origin:
     """What an artifact says of the backbone it was exported from."""
-    facts = dict(checkpoint.facts)
-    return Origin(checkpoint.aliases, facts.pop("licence", ""), licence_text, facts)
+    metadata = dict(checkpoint.metadata)
+    return Origin(checkpoint.aliases, metadata.pop("licence", ""), licence_text, metadata)

@@ -23,7 +23,7 @@ from ugrn.runtime.errors import InputError
 from ..model.base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.layers import PostNormLayer, leaky_mlp, stock_names
 from ..model.streams import Layers, alike, predict_streams
-from ..model.weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
+from ..model.weights import Weights, checkpoint_metadata, find_file, number, read_json, read_state, read_vocabulary_ids
 from .scgpt import MASK_VALUE, MOST, NOT_IN_LOSS, SPECIAL, strip_module
 
 EMBEDDING = 256  # width of the gene embeddings, whatever the model's width
@@ -135,7 +135,7 @@ def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
         model.genes.copy_(table[rows])
         model.cls.copy_(table[vocabulary.index("<cls>")] + model.value_encoder(torch.tensor([cls_value])))
     weights.ignore("layer_norm.*", "held by the checkpoint, not used in its forward pass")
-    facts = checkpoint_facts(
+    metadata = checkpoint_metadata(
         "scbenchmark", asdict(options) | {"cls_value": cls_value}, (args_path, vocabulary_path, path), weights
     )
-    return Loaded(model.eval(), Origin(provenance=facts), embeddings=model.genes.numpy())
+    return Loaded(model.eval(), Origin(provenance=metadata), embeddings=model.genes.numpy())

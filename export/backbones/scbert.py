@@ -25,7 +25,7 @@ from ugrn.runtime.errors import InputError
 
 from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.performer import PerformerLayer, fill_performer
-from ..model.weights import Weights, checkpoint_facts, find_file, read_state
+from ..model.weights import Weights, checkpoint_metadata, find_file, read_state
 
 HEADS = 10
 BINS = 6  # 0 … 5; token 6 is the mask
@@ -141,10 +141,10 @@ def load(folder: Path, options: ScBERTOptions) -> Loaded:
         fill_performer(cast(PerformerLayer, layer), weights, f"performer.net.layers.{index}.")
     vectors = folder / "gene2vec_16906.npy"
     weights.ignore("performer.calls_since_last_redraw", "counter of training")
-    facts = checkpoint_facts(
+    metadata = checkpoint_metadata(
         "scbert", asdict(options), [each for each in (path, order_path, vectors) if each.is_file()], weights
     )
-    return Loaded(model.eval(), Origin(provenance=facts))
+    return Loaded(model.eval(), Origin(provenance=metadata))
 
 
 def _gene_order(folder: Path) -> tuple[list[str], Path]:

@@ -28,7 +28,7 @@ from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.layers import PostNormLayer, stock_names
 from ..model.performer import PerformerLayer, fill_performer
 from ..model.streams import ALL, Context, alike, encode, hide
-from ..model.weights import Weights, checkpoint_facts, find_file, number, read_state
+from ..model.weights import Weights, checkpoint_metadata, find_file, number, read_state
 
 GENE_LIST = "OS_scRNA_gene_index.19264.tsv"
 CARD = BackboneCard(
@@ -187,8 +187,8 @@ def load(folder: Path, options: ScFoundationOptions) -> Loaded:
     projection = "decoder.performer.net.layers.0.0.fn.fast_attention.projection_matrix"
     model = ScFoundation(sizes, weights.shape(projection)[0], symbols, (options.target_depth, options.total))
     _fill(model, weights, sizes)
-    facts = checkpoint_facts("scfoundation", asdict(options), (path, genes_path), weights)
-    return Loaded(model.eval(), Origin(provenance=facts))
+    metadata = checkpoint_metadata("scfoundation", asdict(options), (path, genes_path), weights)
+    return Loaded(model.eval(), Origin(provenance=metadata))
 
 
 def _after_model(key: str) -> str:
@@ -204,7 +204,7 @@ def _sizes(config: Mapping[str, Any], path: Path) -> Sizes:
     except (KeyError, TypeError) as error:
         message = f"{path}: its configuration lacks {error}; expected that of the authors' mae_autobin model"
         raise InputError(message) from error
-    facts = {**model, **data}
+    metadata = {**model, **data}
     if (
         kind != "mae_autobin"
         or encoder.get("module_type", "transformer") != "transformer"
@@ -213,9 +213,9 @@ def _sizes(config: Mapping[str, Any], path: Path) -> Sizes:
         message = f"{path}: model {kind!r}; expected mae_autobin with a transformer encoder and a performer decoder"
         raise InputError(message)
     return Sizes(
-        genes=number(facts, "seq_len", path) - 2,
-        bins=number(facts, "bin_num", path),
-        alpha=float(facts.get("bin_alpha", 1.0)),
+        genes=number(metadata, "seq_len", path) - 2,
+        bins=number(metadata, "bin_num", path),
+        alpha=float(metadata.get("bin_alpha", 1.0)),
         width=number(encoder, "hidden_dim", path),
         layers=number(encoder, "depth", path),
         heads=number(encoder, "heads", path),

@@ -30,7 +30,7 @@ from ugrn.runtime.errors import InputError
 from ..model.base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.layers import PostNormLayer, join_heads, leaky_mlp, stock_names
 from ..model.streams import Layers, predict_streams
-from ..model.weights import Weights, checkpoint_facts, find_file, number, read_json, read_state, read_vocabulary_ids
+from ..model.weights import Weights, checkpoint_metadata, find_file, number, read_json, read_state, read_vocabulary_ids
 
 SPECIAL = ("<pad>", "<cls>", "<eoc>")
 MOST = 512.0  # values are clamped above at it
@@ -257,14 +257,14 @@ def load(folder: Path, options: ScGPTOptions) -> Loaded:
     _batch(model, weights, options)
     for pattern, reason in UNUSED.items():
         weights.ignore(pattern, reason)
-    facts = checkpoint_facts(
+    metadata = checkpoint_metadata(
         "scgpt",
         asdict(options) | {"cls_value": _cls_value(options, args, parts)},
         (args_path, vocabulary_path, path),
         weights,
         regime="perturbation" if affine else "generative" if parts.generative else "masked",
     )
-    return Loaded(model.eval(), Origin(provenance=facts), embeddings=model.genes.numpy())
+    return Loaded(model.eval(), Origin(provenance=metadata), embeddings=model.genes.numpy())
 
 
 def strip_module(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,8 +37,8 @@ KNOWN_EDGES = (
     ("STAT1", "IRF1"),
     ("TP53", "CDKN1A"),
 )
-Say = Callable[[str], None]
-Progress = Callable[[str, int, int], None]
+Notify = Callable[[str], None]
+StageProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ def run(
     scorer: Scorer,
     groups: Sequence[Group],
     folder: Path,
-    facts: Mapping[str, Any],
-    say: Say,
-    progress: Progress,
+    metadata: Mapping[str, Any],
+    notify: Notify,
+    progress: StageProgress,
     jobs: int = 1,
 ) -> pl.DataFrame:
     """Score, evaluate and report into a claimed folder; what is there already is not done again.
@@ -83,7 +83,7 @@ def run(
         if each.name == plan.train[0]:
             continue
         for group in groups:
-            _score(folder, group, each, say, progress)
+            _score(folder, group, each, notify, progress)
     cells = [(each, net) for each in data.values() for net in each.networks.values() if each.name != plan.train[0]]
     parts = [folder / "parts" / f"{each.name}-{net.name}-{net.panel}.json" for each, net in cells]
     left = [(*cell, part) for cell, part in zip(cells, parts, strict=True) if not part.exists()]
@@ -96,10 +96,10 @@ def run(
         progress("evaluating", len(cells) - len(left) + index + 1, len(cells))
     left_out = sorted(set(kinds) - _compared(folder))
     if left_out:
-        say(f"not compared, because they do not score every pair of any network: {', '.join(left_out)}")
-    facts = {**facts, "methods": [method for method in kinds if method not in left_out]}
+        notify(f"not compared, because they do not score every pair of any network: {', '.join(left_out)}")
+    metadata = {**metadata, "methods": [method for method in kinds if method not in left_out]}
     minutes = round((time.monotonic() - started) / 60, 1)
-    return _report(plan, folder, scorer, {**facts, "minutes of the last run": minutes}, say)
+    return _report(plan, folder, scorer, {**metadata, "minutes of the last run": minutes}, notify)
 
 
 def _cell(
@@ -238,12 +238,12 @@ def claim_folder(folder: Path, settings: Mapping[str, Any], begun: bool, what: s
     replace_with(state, lambda part: part.write_text(wanted, encoding="utf-8"))
 
 
-def _score(folder: Path, group: Group, data: DataSet, say: Say, progress: Progress) -> None:
+def _score(folder: Path, group: Group, data: DataSet, notify: Notify, progress: StageProgress) -> None:
     path = folder / "scores" / data.name / f"{group.name.replace(' ', '-')}.npz"
     if path.exists():
         return
     path.parent.mkdir(exist_ok=True)
-    say(f"{data.name}: {group.name}")
+    notify(f"{data.name}: {group.name}")
     scored = group.score(data, partial(progress, f"{data.name} {group.name}"))
     arrays = {f"score:{name}": values for name, values in scored.scores.items()}
     arrays |= {f"probability:{name}": values for name, values in scored.probabilities.items()}
@@ -267,7 +267,7 @@ def _read(folder: Path, groups: Sequence[Group], data: DataSet) -> Scored:
     return scored
 
 
-def _report(plan: Plan, folder: Path, scorer: Scorer, facts: dict[str, Any], say: Say) -> pl.DataFrame:
+def _report(plan: Plan, folder: Path, scorer: Scorer, metadata: dict[str, Any], notify: Notify) -> pl.DataFrame:
     rows, reliability = [], []
     for path in sorted((folder / "parts").glob("*.json")):
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -290,10 +290,10 @@ def _report(plan: Plan, folder: Path, scorer: Scorer, facts: dict[str, Any], say
     (folder / "plots").mkdir(exist_ok=True)
     for name, figure in figures.items():
         plots.save(figure, folder / "plots" / f"{name}.png")
-    text = verdicts.markdown(results, facts)
+    text = verdicts.markdown(results, metadata)
     replace_with(folder / "RESULTS.md", lambda part: part.write_text(text, encoding="utf-8"))
-    report.write_report(results, facts, reliability, curves, figures, folder / "report.html")
-    say(f"written: {folder / 'results.parquet'}, RESULTS.md, report.html, plots/")
+    report.write_report(results, metadata, reliability, curves, figures, folder / "report.html")
+    notify(f"written: {folder / 'results.parquet'}, RESULTS.md, report.html, plots/")
     return results
 
 

@@ -63,13 +63,13 @@ def build_groups(
     folder: Path,
     quick: bool,
     jobs: int,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     progress: Callable[[str, int, int], None],
 ) -> list[Group]:
     """All groups of methods that the given sources allow; what they keep goes to `folder`."""
     groups = [
         *_paper(scorer, training, sources, progress),
-        *_controls(scorer, training, data, sources, folder, say, progress),
+        *_controls(scorer, training, data, sources, folder, notify, progress),
     ]
     names = QUICK_CLASSICAL if quick else tuple(classical.METHODS)
     return groups + [classical_group(name, jobs, training.config.seed) for name in names]
@@ -121,7 +121,7 @@ def _controls(
     data: Iterable[DataSet],
     sources: Sources,
     folder: Path,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
     progress: Callable[[str, int, int], None],
 ) -> list[Group]:
     names = scorer.artifact.names
@@ -150,11 +150,11 @@ def _controls(
     if sources.gene_embeddings is not None:
         tables["text"] = read_embeddings(sources.gene_embeddings, names.symbols)
     elif vocabulary is not None:
-        tables["text"] = _embedded(vocabulary, scorer, data, folder, say)
+        tables["text"] = _embedded(vocabulary, scorer, data, folder, notify)
     if sources.gene_sets is not None:
         tables["gene sets"] = gene_set_embeddings(sources.gene_sets, names, RANK)
     if vocabulary is not None and sources.expression:
-        say("co-expression of the pretraining data")
+        notify("co-expression of the pretraining data")
         vocabulary = replace(vocabulary, symbols=names.symbols)
         tables["co-expression"] = spectral_embeddings(build_corpus(sources.expression, vocabulary), RANK)
     for name, table in tables.items():
@@ -178,14 +178,14 @@ def _table_controls(name: str, table: Array, scorer: Scorer, training: Training)
 
 
 def _embedded(
-    vocabulary: Vocabulary, scorer: Scorer, data: Iterable[DataSet], folder: Path, say: Callable[[str], None]
+    vocabulary: Vocabulary, scorer: Scorer, data: Iterable[DataSet], folder: Path, notify: Callable[[str], None]
 ) -> Array:
     """Embeddings ``[V, E]`` of the descriptions of the data sets' genes, their mean elsewhere; kept in the folder."""
     kept, names = folder / "text.npy", scorer.artifact.names
     if not kept.exists():
         ids = np.unique(np.concatenate([names.ids(each.genes) for each in data]))
         ids = ids[ids >= 0]
-        say(f"embedding the names of {len(ids):,} genes (minutes on a small machine, once)")
+        notify(f"embedding the names of {len(ids):,} genes (minutes on a small machine, once)")
         described = dict(zip(vocabulary.symbols, vocabulary.descriptions, strict=True))
         found = embed_descriptions([described.get(names.symbols[row], names.symbols[row]) for row in ids])
         embedded = np.repeat(found.mean(0, keepdims=True), len(names), axis=0)

@@ -21,8 +21,9 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from ugrn.runtime.arrays import Array, Doubles, Ids
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.progress import Progress, silent
 
-from .pidc import Progress, bayesian_blocks, confidence, puc, silent
+from .pidc import bayesian_blocks, confidence, puc
 
 Fit = Callable[[Array, Doubles, int], Doubles]  # predictors, values, seed: importances
 

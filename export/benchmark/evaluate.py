@@ -82,8 +82,8 @@ def evaluate(cell: Cell, protocol: Protocol) -> tuple[list[dict[str, Any]], list
     edges = cell.edges
     rows: list[dict[str, Any]] = []
     reliability: list[dict[str, Any]] = []
-    facts = {"network": cell.network.name, "panel": cell.network.panel}
-    facts = {"dataset": cell.data.name, **facts, "edges_left_out": len(cell.network.edges) - len(edges)}
+    metadata = {"network": cell.network.name, "panel": cell.network.panel}
+    metadata = {"dataset": cell.data.name, **metadata, "edges_left_out": len(cell.network.edges) - len(edges)}
     if len(edges) < FEWEST_EDGES:
         return rows, reliability
     for regime in (*REGIMES, NATURAL):
@@ -91,12 +91,12 @@ def evaluate(cell: Cell, protocol: Protocol) -> tuple[list[dict[str, Any]], list
         for method, scores in cell.scored.scores.items():
             if not all(_covers(cell, sample, scores) for sample in samples):
                 continue
-            described = facts | {"regime": regime, "method": method, "kind": cell.kinds[method]}
+            described = metadata | {"regime": regime, "method": method, "kind": cell.kinds[method]}
             rows += [described | row for row in _ranked(cell, samples, scores, regime, protocol)]
         for method, probabilities in cell.scored.probabilities.items():
             if not all(_covers(cell, sample, probabilities) for sample in samples):
                 continue
-            described = facts | {"regime": regime, "method": method, "kind": cell.kinds[method]}
+            described = metadata | {"regime": regime, "method": method, "kind": cell.kinds[method]}
             rows += [described | row for row in _calibrated(cell, samples, probabilities, regime)]
             if regime == "degree-aware":
                 values = _of_pairs(cell, samples[0], probabilities)
@@ -106,7 +106,7 @@ def evaluate(cell: Cell, protocol: Protocol) -> tuple[list[dict[str, Any]], list
                 ]
                 reliability.append(described | {"bins": listed})
     for method, scores in cell.scored.scores.items():
-        described = facts | {"regime": NATURAL, "method": method, "kind": cell.kinds[method]}
+        described = metadata | {"regime": NATURAL, "method": method, "kind": cell.kinds[method]}
         rows += [described | row for row in _direction(cell, edges, scores)]
     return rows, reliability
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Array
 from ugrn.runtime.genes.names import GeneNames
+from ugrn.runtime.progress import Progress
 from ugrn.runtime.translator.translator import EMB, Translator
 
 from ..training.translator import TranslatorConfig, fit_on_edges
@@ -21,7 +22,6 @@ from .datasets import DataSet, Network
 from .features import PairFeatures, known_block, known_ids, spread
 
 Kind = Literal["paper", "control", "classical"]
-Report = Callable[[int, int], None]
 SOURCES_AT_ONCE = 8
 
 
@@ -45,7 +45,7 @@ class Group:
 
     name: str
     kinds: Mapping[str, Kind]
-    score: Callable[[DataSet, Report], Scored]
+    score: Callable[[DataSet, Progress], Scored]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Training:
 def direct(name: str, kind: Kind, score: Callable[[DataSet], Array | None]) -> Group:
     """A method that needs no training."""
 
-    def scored(data: DataSet, report: Report) -> Scored:
+    def scored(data: DataSet, report: Progress) -> Scored:
         values = score(data)
         return Scored({} if values is None else {name: values})
 
@@ -101,7 +101,7 @@ def translated(
             fitted[parts] = fit_on_edges(edges, of_pairs, training.config).translator
         return fitted[parts]
 
-    def scored(data: DataSet, report: Report) -> Scored:
+    def scored(data: DataSet, report: Progress) -> Scored:
         every = tuple(dict.fromkeys([*columns, *(part for parts in ensembles.values() for part in parts)]))
         logits = _logits(fit(every), features, names, data, every)
         scores = {method: logits[part] for part, method in columns.items()}
@@ -134,7 +134,7 @@ def _logits(
 def classical_group(name: str, jobs: int, seed: int) -> Group:
     """A closed-world method on the data set's own expression; nothing where that is not at hand."""
 
-    def scored(data: DataSet, report: Report) -> Scored:
+    def scored(data: DataSet, report: Progress) -> Scored:
         if data.expression is None:
             return Scored({})
         measured = np.flatnonzero(~np.isnan(data.expression).any(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,7 @@ from scipy.special import xlogy
 from scipy.stats import gamma
 
 from ugrn.runtime.arrays import Array, Doubles, Ids
-
-Progress = Callable[[int, int], None]
-
-
-def silent(done: int, total: int) -> None:
-    """No progress."""
+from ugrn.runtime.progress import Progress, silent
 
 
 def bayesian_blocks(values: NDArray[Any]) -> Ids:

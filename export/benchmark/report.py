@@ -18,7 +18,7 @@ from ugrn.runtime.files.results import replace_with
 
 from .plots import png
 from .tables import Cell, Grid, cells_of
-from .verdicts import LEGEND, TITLE, facts_grid, sections, verdict
+from .verdicts import LEGEND, TITLE, metadata_grid, sections, verdict
 
 ALTERNATIVES = {
     "auprc_by_method": "AUPRC of every method with its interval, one panel per network",
@@ -34,7 +34,7 @@ COLUMNS = (
 
 def write_report(
     results: pl.DataFrame,
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     reliability: Sequence[Mapping[str, Any]],
     curves: Sequence[Mapping[str, Any]],
     figures: Mapping[str, Figure | bytes],
@@ -44,7 +44,7 @@ def write_report(
 
     Args:
         results: of the benchmark, see `tables`.
-        facts: of the run, by name.
+        metadata: of the run, by name.
         reliability: rows of dataset, network, method and bins of probability, share and weight.
         curves: rows of source, target, levels, response, gradient_levels and gradient.
         figures: by name, drawn or as PNG; the names of the functions in `plots` get a description of what is seen.
@@ -53,13 +53,13 @@ def write_report(
     Raises:
         InputError: the results lack a column.
     """
-    text = page(results, facts, reliability, curves, figures)
+    text = page(results, metadata, reliability, curves, figures)
     replace_with(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def page(
     results: pl.DataFrame,
-    facts: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     reliability: Sequence[Mapping[str, Any]],
     curves: Sequence[Mapping[str, Any]],
     figures: Mapping[str, Figure | bytes],
@@ -78,7 +78,7 @@ def page(
     for title, grid in more:
         if grid.rows:
             parts.append(f"<details><summary>{title}</summary>{to_html(grid)}</details>")
-    parts.append(f"<h2>How this was made</h2>{to_html(facts_grid(facts))}")
+    parts.append(f"<h2>How this was made</h2>{to_html(metadata_grid(metadata))}")
     body = f"<main>{''.join(parts)}</main><script>{SCRIPT}</script>"
     return f"{HEAD}<style>{STYLE}</style></head><body>{body}</body></html>\n"
 

@@ -148,7 +148,7 @@ def sections(results: pl.DataFrame, write: Writer = to_markdown) -> list[Section
     ]
 
 
-def facts_grid(facts: Mapping[str, Any]) -> Grid:
+def metadata_grid(metadata: Mapping[str, Any]) -> Grid:
     """Facts by name; lists and mappings on one line."""
 
     def text(value: Any) -> str:
@@ -156,15 +156,15 @@ def facts_grid(facts: Mapping[str, Any]) -> Grid:
             return ", ".join(f"{name} {text(each)}" for name, each in value.items())
         return ", ".join(map(text, value)) if isinstance(value, list | tuple) else str(value)
 
-    return Grid(("fact", "value"), tuple(((str(name),), cells_of(text(value))) for name, value in facts.items()))
+    return Grid(("fact", "value"), tuple(((str(name),), cells_of(text(value))) for name, value in metadata.items()))
 
 
-def markdown(results: pl.DataFrame, facts: Mapping[str, Any]) -> str:
+def markdown(results: pl.DataFrame, metadata: Mapping[str, Any]) -> str:
     """The whole report: the verdict, every table with a sentence above it, and the facts of the run."""
     parts = [f"# {TITLE}", plain(verdict(results)), LEGEND]
     for section in sections(results):
         parts += [f"## {section.title}", section.note, section.body]
-    return "\n\n".join([*parts, "## How this was made", to_markdown(facts_grid(facts))]) + "\n"
+    return "\n\n".join([*parts, "## How this was made", to_markdown(metadata_grid(metadata))]) + "\n"
 
 
 def _interval(row: Mapping[str, Any], prefix: str = "") -> str:

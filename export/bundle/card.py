@@ -118,10 +118,10 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) or "No provenance recorded."
 
 
-def _adapter(facts: Mapping[str, Any]) -> str:
+def _adapter(metadata: Mapping[str, Any]) -> str:
     """The networks that were fed back, and what they are worth; see `ugrn.export.adapter`."""
-    settings, cells, held_out = facts["settings"], facts["cells"], facts["held_out"]
-    networks = [f"| {each['file']} | {each['edges']} | {each['sha256']} |" for each in facts["networks"]]
+    settings, cells, held_out = metadata["settings"], metadata["cells"], metadata["held_out"]
+    networks = [f"| {each['file']} | {each['edges']} | {each['sha256']} |" for each in metadata["networks"]]
     errors = [
         f"| {ARMS[name]} | {error:.5f} | {_more(held_out['more_than_after'].get(name))} |"
         for name, error in held_out["error"].items()
@@ -132,7 +132,7 @@ def _adapter(facts: Mapping[str, Any]) -> str:
             "",
             "Networks were fed back into the backbone (GRNFormer, arXiv 2503.01682). The adapter was trained for "
             f"{settings['steps']} steps on {cells['cells'] - cells['held_out']} cells of {cells['file']} (sha256 "
-            f"{cells['sha256']}) at the readout `{facts['readout']}`, {settings['perturbation']:.0%} of the edges "
+            f"{cells['sha256']}) at the readout `{metadata['readout']}`, {settings['perturbation']:.0%} of the edges "
             "replaced by co-expression links in each step; the backbone was "
             f"{'trained along' if settings['unfreeze'] else 'frozen'}.",
             "",

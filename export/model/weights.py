@@ -155,18 +155,18 @@ def read_state(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def checkpoint_facts(
+def checkpoint_metadata(
     family: str, options: Mapping[str, Any], files: Iterable[Path], weights: Weights, **more: str
 ) -> dict[str, Any]:
     """What the manifest records of a checkpoint that was read; see `Weights.finish` for what it raises."""
-    facts = {
+    metadata = {
         "family": family,
         **more,
         "options": dict(options),
         "files": {path.name: file_entry(path)["sha256"] for path in files},
         "unused": weights.finish(),
     }
-    return {"checkpoint": facts}
+    return {"checkpoint": metadata}
 
 
 def find_file(folder: Path, names: Iterable[str]) -> Path:
@@ -234,13 +234,13 @@ def read_vocabulary_ids(path: Path, append: Iterable[str] = ()) -> list[str]:
     return [by_id[index] for index in range(len(ids))]
 
 
-def number(facts: Mapping[str, Any], key: str, path: Path) -> int:
+def number(metadata: Mapping[str, Any], key: str, path: Path) -> int:
     """A positive whole number of a configuration.
 
     Raises:
         InputError: it is missing or something else.
     """
-    value = facts.get(key)
+    value = metadata.get(key)
     if not isinstance(value, int) or value <= 0:
         message = f"{path}: {key!r} is {value!r}, expected a positive whole number"
         raise InputError(message)

@@ -16,8 +16,8 @@ from ugrn.runtime.arrays import Array
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.lists import GeneList, GenesLike, read_network_genes
 from ugrn.runtime.genes.names import GeneNames
+from ugrn.runtime.progress import Progress
 from ugrn.runtime.runs.network_run import network_table
-from ugrn.runtime.runs.store import Report
 
 from .network import Network
 from .network_files import STRENGTHS, read_network
@@ -32,20 +32,20 @@ class Basis:
     Attributes:
         network: over the vocabulary, edges by key order.
         weights: float32 ``[E]``, or None.
-        facts: where it is from.
+        metadata: where it is from.
         notes: the same, for people.
         rejects: names that could not be used: list, line, name, reason, did_you_mean.
     """
 
     network: Network
     weights: Array | None
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     notes: list[str]
     rejects: pl.DataFrame
 
 
 def scored_basis(
-    scorer: Scorer, sources: GenesLike | None, targets: GenesLike | None, asked: NetworkSettings, report: Report
+    scorer: Scorer, sources: GenesLike | None, targets: GenesLike | None, asked: NetworkSettings, report: Progress
 ) -> Basis:
     """Score a network in memory.
 
@@ -68,10 +68,10 @@ def scored_basis(
     order = np.argsort(source * len(names) + target)
     network = Network(source[order], target[order], len(names))
     found = genes.rejects(names)
-    facts = {"scored": genes.pairs, "edges": len(network), "settings": asdict(asked)}
+    metadata = {"scored": genes.pairs, "edges": len(network), "settings": asdict(asked)}
     notes = [f"{label}: {note}" for label, note in genes.notes().items()]
     notes.append(f"{genes.pairs:,} pairs scored, {len(network):,} edges kept")
-    return Basis(network, probability[order], facts, notes, pl.DataFrame(schema=REJECTS) if found is None else found)
+    return Basis(network, probability[order], metadata, notes, pl.DataFrame(schema=REJECTS) if found is None else found)
 
 
 def listed_basis(path: Path, names: GeneNames) -> Basis:
@@ -80,7 +80,7 @@ def listed_basis(path: Path, names: GeneNames) -> Basis:
     rejects = found.rejects(names).select(
         pl.lit("network").alias("list"), pl.lit(None, pl.Int64).alias("line"), pl.all()
     )
-    return Basis(found.network, found.weights, found.facts, [found.note], rejects)
+    return Basis(found.network, found.weights, found.metadata, [found.note], rejects)
 
 
 def _rows(listed: GeneList, genes: Sequence[str]) -> NDArray[np.int64]:

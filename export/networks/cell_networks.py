@@ -108,7 +108,7 @@ class CellNetworks:
         cells: N names.
         indptr: int64 ``[N + 1]``, into `regulon`.
         regulon: int64, the active regulons, cell by cell.
-        facts: where all of it is from.
+        metadata: where all of it is from.
     """
 
     path: Path
@@ -117,7 +117,7 @@ class CellNetworks:
     cells: list[str]
     indptr: Ids
     regulon: Ids
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
     @classmethod
     def open(cls, path: Path | str) -> CellNetworks:
@@ -135,13 +135,13 @@ class CellNetworks:
                 source, bounds, target = (file[f"regulons/{name}"][:].astype(np.int64) for name in whole)
                 weight, threshold = (file[f"regulons/{name}"][:] for name in ("weight", "threshold"))
                 indptr, regulon = (file[f"cells/{name}"][:].astype(np.int64) for name in ("indptr", "regulon"))
-                facts, shape = _facts(file), file["activity"].shape
+                metadata, shape = _metadata(file), file["activity"].shape
         except InputError:
             raise
         except UNREADABLE as error:
             message = f"{path}: not readable as cell-specific networks ({error}); make it with: ugrn network --per-cell"
             raise InputError(message) from error
-        found = cls(path, Regulons(genes, source, bounds, target, weight), threshold, cells, indptr, regulon, facts)
+        found = cls(path, Regulons(genes, source, bounds, target, weight), threshold, cells, indptr, regulon, metadata)
         count = len(source)
         fits = (
             _is_csr(bounds, count, target, len(genes)),
@@ -205,7 +205,7 @@ def is_cell_networks(path: Path) -> bool:
 
 
 def write_cell_networks(
-    path: Path, regulons: Regulons, cells: Sequence[str], activity: Array, threshold: Array, facts: Mapping[str, Any]
+    path: Path, regulons: Regulons, cells: Sequence[str], activity: Array, threshold: Array, metadata: Mapping[str, Any]
 ) -> NDArray[np.bool_]:
     """Write a file as in the module's docstring, whole or not at all.
 
@@ -217,7 +217,7 @@ def write_cell_networks(
     def write(part: Path) -> None:
         packed: dict[str, Any] = {"compression": "gzip", "shuffle": True}
         with h5py.File(part, "w") as file:
-            stored = {name: json.dumps(fact) if name == NETWORK else fact for name, fact in facts.items()}
+            stored = {name: json.dumps(fact) if name == NETWORK else fact for name, fact in metadata.items()}
             file.attrs.update(kind=KIND, format=FORMAT, **stored)
             text = h5py.string_dtype()
             file.create_dataset("genes/symbol", data=regulons.genes, dtype=text)
@@ -236,10 +236,10 @@ def write_cell_networks(
     return active
 
 
-def _facts(file: h5py.File) -> dict[str, Any]:
+def _metadata(file: h5py.File) -> dict[str, Any]:
     found = {name: value.item() if isinstance(value, np.generic) else value for name, value in file.attrs.items()}
-    facts = {name: value for name, value in found.items() if name not in ("kind", "format")}
-    return facts | {NETWORK: json.loads(facts[NETWORK])}
+    metadata = {name: value for name, value in found.items() if name not in ("kind", "format")}
+    return metadata | {NETWORK: json.loads(metadata[NETWORK])}
 
 
 def _check_kind(path: Path, file: h5py.File) -> None:

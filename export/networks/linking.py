@@ -24,9 +24,10 @@ from ugrn.runtime.arrays import Doubles, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.pairs import PairList
 from ugrn.runtime.files.results import check_output, replace_with, sidecar_path, write_results
+from ugrn.runtime.progress import Progress
 from ugrn.runtime.runs.provenance import versions
 from ugrn.runtime.runs.result_table import ResultTable
-from ugrn.runtime.runs.store import Report, write_rejects
+from ugrn.runtime.runs.store import write_rejects
 
 from .multiome import Hits, Multiome, read_hits, read_multiome
 from .positions import gene_places, near
@@ -108,7 +109,7 @@ class LinkSummary:
     seconds: float
 
 
-def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, report: Report) -> LinkSummary:
+def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, report: Progress) -> LinkSummary:
     """Link peaks to genes, and write the network of the motifs in them.
 
     Args:
@@ -158,7 +159,7 @@ def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, report
     return summary
 
 
-def correlations(expression: Any, access: Any, genes: Ids, peaks: Ids, report: Report) -> Doubles:
+def correlations(expression: Any, access: Any, genes: Ids, peaks: Ids, report: Progress) -> Doubles:
     """Pearson correlations ``[L]`` of genes and peaks over cells, gene by gene; 0 where one of the two does not vary.
 
     Args:
@@ -225,6 +226,6 @@ def _counts(rejects: pl.DataFrame) -> dict[str, dict[str, int]]:
 
 def _write_sidecar(inputs: LinkInputs, settings: LinkSettings, summary: LinkSummary) -> None:
     files: Mapping[str, str] = {name: path.name for name, path in vars(inputs).items()}
-    facts = {"files": files, "versions": versions(), "settings": asdict(settings), **asdict(summary)}
-    text = json.dumps(facts, indent=2, default=str) + "\n"
+    metadata = {"files": files, "versions": versions(), "settings": asdict(settings), **asdict(summary)}
+    text = json.dumps(metadata, indent=2, default=str) + "\n"
     replace_with(sidecar_path(summary.output), lambda part: part.write_text(text))

@@ -26,7 +26,7 @@ from ugrn.runtime.runs.provenance import write_sidecar
 from .basis import REJECTS
 from .cell_files import CellFile, first_columns, read_cells
 from .cell_networks import CellNetworks, write_cell_networks
-from .per_cell import CellNetworkSummary, Progress, cell_facts, summarise
+from .per_cell import CellNetworkSummary, StageProgress, cells_metadata, summarise
 
 MOST_GENES = 2000
 FEWEST_GENES = 10
@@ -40,7 +40,7 @@ def write_from_reference(
     output: Path,
     artifact: Artifact,
     neighbours: int,
-    progress: Progress,
+    progress: StageProgress,
 ) -> CellNetworkSummary:
     """Write the networks of query cells; the activity of a regulon is the share of the neighbours that have it.
 
@@ -75,11 +75,11 @@ def write_from_reference(
     threshold = np.full(len(reference.regulons), 0.5, np.float32)
     matches = artifact.names.match(query.features)
     settings = {"reference": reference.path.name, "reference_cells": reference_file.name, "neighbours": neighbours}
-    facts = cell_facts(artifact, query_file) | settings | {"network": dict(reference.facts)}
-    found = write_cell_networks(output, reference.regulons, query.cells, share, threshold, facts)
+    metadata = cells_metadata(artifact, query_file) | settings | {"network": dict(reference.metadata)}
+    found = write_cell_networks(output, reference.regulons, query.cells, share, threshold, metadata)
     summary = summarise(output, pl.DataFrame(schema=REJECTS), matches, reference.regulons, found, started)
     counts = {name: value for name, value in asdict(summary).items() if name not in ("output", "rejects", "seconds")}
-    write_sidecar(output, artifact, facts, counts, summary.seconds)
+    write_sidecar(output, artifact, metadata, counts, summary.seconds)
     return summary
 
 

@@ -24,7 +24,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.pairs import PairList, read_pairs
 from ugrn.runtime.genes.matches import Matches
 from ugrn.runtime.genes.names import GeneNames
-from ugrn.runtime.genes.pairs import ResolvedPairs, resolve_pairs, say_counts
+from ugrn.runtime.genes.pairs import ResolvedPairs, format_counts, resolve_pairs
 from ugrn.runtime.runs.ranks import WEIGHTS
 
 from .cell_networks import UNREADABLE, CellNetworks, is_cell_networks
@@ -44,12 +44,12 @@ class NetworkFile(WeightedNetwork):
     """A network over a vocabulary that was read.
 
     Attributes:
-        facts: file, sha256, edges, genes, rows read, rows left out by reason, and of eRegulons the edges by sign.
+        metadata: file, sha256, edges, genes, rows read, rows left out by reason, and of eRegulons the edges by sign.
         note: the same in a sentence.
         matches: what became of the genes' names.
     """
 
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     note: str
     matches: Matches
 
@@ -84,13 +84,13 @@ def read_network(path: Path, names: GeneNames, weights: Sequence[str] = (SHARE,)
     left_out |= {"of regulons that are active in no cell": idle} if idle else {}
     if len(rows) == 0:
         message = (
-            f"{path}: no edge is left of {len(pairs) + idle} ({say_counts(left_out)})"
-            f"{names.say_unmatched(resolved.matches)}; expected a network of genes that the artifact knows"
+            f"{path}: no edge is left of {len(pairs) + idle} ({format_counts(left_out)})"
+            f"{names.format_unmatched(resolved.matches)}; expected a network of genes that the artifact knows"
         )
         raise InputError(message)
     ends = [each.astype(np.int64) for each in resolved.gene_ids(rows)]
     network = Network(ends[0], ends[1], len(names))
-    facts = {
+    metadata = {
         "file": path.name,
         "sha256": file_entry(path)["sha256"],
         "edges": len(network),
@@ -101,7 +101,7 @@ def read_network(path: Path, names: GeneNames, weights: Sequence[str] = (SHARE,)
     }
     found = _weights(pairs, rows, weights)
     return NetworkFile(
-        network=network, weights=found, facts=facts, note=_say(facts, resolved), matches=resolved.matches
+        network=network, weights=found, metadata=metadata, note=_describe(metadata, resolved), matches=resolved.matches
     )
 
 
@@ -195,12 +195,11 @@ def _signs(pairs: PairList, rows: NDArray[np.int32]) -> dict[str, Any]:
     return {"signs": counts | ({"of both kinds": both} if both else {})} if len(kept) else {}
 
 
-def _say(facts: Mapping[str, Any], resolved: ResolvedPairs) -> str:
-    said = f"{facts['file']}: {facts['edges']:,} edges between {facts['genes']:,} genes"
-    if "signs" in facts:
-        said += f" ({say_counts(facts['signs'])})"
-    if facts["left_out"]:
-        said += (
-            f"; {facts['read'] - facts['edges']:,} of {facts['read']:,} rows left out ({say_counts(facts['left_out'])})"
-        )
+def _describe(metadata: Mapping[str, Any], resolved: ResolvedPairs) -> str:
+    said = f"{metadata['file']}: {metadata['edges']:,} edges between {metadata['genes']:,} genes"
+    if "signs" in metadata:
+        said += f" ({format_counts(metadata['signs'])})"
+    if metadata["left_out"]:
+        left_out = format_counts(metadata["left_out"])
+        said += f"; {metadata['read'] - metadata['edges']:,} of {metadata['read']:,} rows left out ({left_out})"
     return said + (f"; {resolved.matches.note()}" if resolved.matches.note() else "")

@@ -24,8 +24,9 @@ from ugrn.runtime.artifact.folder import Artifact, file_entry
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.matches import Matches
 from ugrn.runtime.genes.names import GeneNames
+from ugrn.runtime.progress import Progress
 from ugrn.runtime.runs.provenance import write_sidecar
-from ugrn.runtime.runs.store import Report, write_rejects
+from ugrn.runtime.runs.store import write_rejects
 
 from .activity import above_chance, score_activities, two_populations
 from .basis import REJECTS, Basis
@@ -34,7 +35,7 @@ from .cell_networks import Regulons, write_cell_networks
 
 FEWEST_CELLS = 20
 
-Progress = Callable[[str], Report]
+StageProgress = Callable[[str], Progress]
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,12 @@ def read_many_cells(path: Path, names: GeneNames) -> CellFile:
 
 
 def write_per_cell(
-    basis: Basis, cells: CellFile, output: Path, artifact: Artifact, settings: CellNetworkSettings, progress: Progress
+    basis: Basis,
+    cells: CellFile,
+    output: Path,
+    artifact: Artifact,
+    settings: CellNetworkSettings,
+    progress: StageProgress,
 ) -> CellNetworkSummary:
     """Score the regulons of a network in cells, and write the cells' networks.
 
@@ -125,7 +131,7 @@ def write_per_cell(
     if not kept.any():
         message = (
             f"{cells.where}: none of {len(whole)} regulons has {settings.min_targets} targets among its genes; the "
-            f"largest has {sizes.max()} ({matches.say()}); keep more edges, or lower --min-targets"
+            f"largest has {sizes.max()} ({matches.describe()}); keep more edges, or lower --min-targets"
         )
         raise InputError(message)
     regulons, members = whole.kept(kept), members[:, np.flatnonzero(kept)]
@@ -133,15 +139,15 @@ def write_per_cell(
     known = np.flatnonzero(matches.ids[matches.places(cells.features)] >= 0)  # of which a regulon could be made
     threshold = thresholds(activity, above_chance(members[known], credit[known]), progress("regulons"))
     rejects = pl.concat([basis.rejects, _small(whole, sizes, settings.min_targets)])
-    facts = cell_facts(artifact, cells.path) | asdict(settings) | {"network": basis.facts}
-    active = write_cell_networks(output, regulons, cells.cells, activity, threshold, facts)
+    metadata = cells_metadata(artifact, cells.path) | asdict(settings) | {"network": basis.metadata}
+    active = write_cell_networks(output, regulons, cells.cells, activity, threshold, metadata)
     summary = summarise(output, rejects, matches, regulons, active, started)
     counts = {name: value for name, value in asdict(summary).items() if name not in ("output", "rejects", "seconds")}
-    write_sidecar(output, artifact, facts, counts, summary.seconds)
+    write_sidecar(output, artifact, metadata, counts, summary.seconds)
     return summary
 
 
-def thresholds(activity: Array, chance: NDArray[np.bool_], report: Report) -> Array:
+def thresholds(activity: Array, chance: NDArray[np.bool_], report: Progress) -> Array:
     """Above which activity each regulon is active, ``[R]``.
 
     Args:
@@ -158,7 +164,7 @@ def thresholds(activity: Array, chance: NDArray[np.bool_], report: Report) -> Ar
     return out
 
 
-def cell_facts(artifact: Artifact, cells_file: Path) -> dict[str, Any]:
+def cells_metadata(artifact: Artifact, cells_file: Path) -> dict[str, Any]:
     """What the file of the networks says of the cells."""
     return {"artifact": artifact.digest, "cells": cells_file.name, "cells_sha256": file_entry(cells_file)["sha256"]}
 
@@ -181,7 +187,7 @@ def summarise(
         output=output,
         rejects=write_rejects(rejects if len(rejects) else None, output),
         rejected=rejected,
-        genes=matches.say(),
+        genes=matches.describe(),
         cells=len(active),
         regulons=len(regulons),
         somewhere=int(((cells > 0) & (cells < len(active))).sum()),

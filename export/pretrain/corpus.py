@@ -162,21 +162,21 @@ def read_expression(path: Path) -> Expression:
         with h5py.File(path) as file:
             genes = [str(name) for name in file["genes"].asstr()[:]]
             matrix = _read_matrix(file, len(genes))
-            facts = {key: str(value) for key, value in file.attrs.items()}
+            metadata = {key: str(value) for key, value in file.attrs.items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         message = (
             f"{path}: cannot be read as expression ({error}); expected HDF5 with 'genes' and either "
             "'values' or 'data', 'indices', 'indptr', or an .h5ad file"
         )
         raise InputError(message) from error
-    kind = facts.get("kind", "lognorm")
+    kind = metadata.get("kind", "lognorm")
     return Expression(
         name=path.stem,
         values=log_normalise(matrix) if kind == "counts" else matrix,
         genes=genes,
-        species=facts.get("species", "human"),
-        licence=facts.get("licence", "not stated"),
-        origin=facts.get("source", path.name),
+        species=metadata.get("species", "human"),
+        licence=metadata.get("licence", "not stated"),
+        origin=metadata.get("source", path.name),
     )
 
 

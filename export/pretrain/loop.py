@@ -32,7 +32,7 @@ EVAL_STEP = 1 << 40
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingStatus:
     """What `pretrain` reports: step, steps, loss of the last steps, and held-out scores where measured."""
 
     step: int
@@ -128,7 +128,7 @@ def pretrain(
     size: MiniConfig,
     config: PretrainConfig,
     resume_file: Path,
-    report: Callable[[Progress], None],
+    report: Callable[[TrainingStatus], None],
     every: int = 500,
 ) -> tuple[MiniBackbone, dict[str, float]]:
     """Train a mini backbone.
@@ -162,11 +162,11 @@ def pretrain(
         done = step + 1
         if done % every == 0 and done < config.steps:
             resume.save(model, optimiser, done)
-            report(Progress(done, config.steps, float(np.mean(losses)), evaluate(model, corpus, config)))
+            report(TrainingStatus(done, config.steps, float(np.mean(losses)), evaluate(model, corpus, config)))
             losses.clear()
         elif done % 50 == 0:
-            report(Progress(done, config.steps, float(np.mean(losses)), None))
+            report(TrainingStatus(done, config.steps, float(np.mean(losses)), None))
     finished = model.finished()
     scores = evaluate(finished, corpus, config, batches=64)
-    report(Progress(config.steps, config.steps, float(np.mean(losses or [math.nan])), scores))
+    report(TrainingStatus(config.steps, config.steps, float(np.mean(losses or [math.nan])), scores))
     return finished, scores

@@ -15,10 +15,10 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.results import replace_with
 
 from ..backbones.mini import MiniConfig
-from ..backbones.mini_checkpoint import FACTS, Checkpoint, save_checkpoint
+from ..backbones.mini_checkpoint import METADATA_FILE, Checkpoint, save_checkpoint
 from .corpus import Corpus, add_description_rows, build_corpus, spectral_embeddings
 from .gene_sets import gene_set_embeddings
-from .loop import Progress, pretrain
+from .loop import TrainingStatus, pretrain
 from .sampling import PretrainConfig
 from .vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary, write_embeddings
 
@@ -63,8 +63,8 @@ def pretrain_to_folder(
     sizes: Sizes,
     gene_embeddings: Path | None,
     threads: int,
-    report: Callable[[Progress], None],
-    say: Callable[[str], None],
+    report: Callable[[TrainingStatus], None],
+    notify: Callable[[str], None],
     every: int = 500,
     licence: str = "",
     gene_sets: Path | None = None,
@@ -83,16 +83,16 @@ def pretrain_to_folder(
     Raises:
         InputError: an input cannot be used, or `folder` holds a finished backbone.
     """
-    if (folder / FACTS).exists():
+    if (folder / METADATA_FILE).exists():
         message = f"{folder}: holds a finished backbone; choose another folder with -o"
         raise InputError(message)
     if threads:
         torch.set_num_threads(threads)
     vocabulary = read_vocabulary(genes)
     corpus = build_corpus(expression, vocabulary, seed=config.seed)
-    say(f"{len(corpus.cards)} sources, {len(corpus.values):,} rows, {len(vocabulary.symbols):,} genes")
+    notify(f"{len(corpus.cards)} sources, {len(corpus.values):,} rows, {len(vocabulary.symbols):,} genes")
     folder.mkdir(parents=True, exist_ok=True)
-    texts = _embeddings(gene_embeddings, vocabulary, folder, say)
+    texts = _embeddings(gene_embeddings, vocabulary, folder, notify)
     blocks = {"names": texts - texts.mean(0)}
     described = NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name
     if gene_sets is not None:
@@ -115,7 +115,7 @@ def pretrain_to_folder(
     size = sizes.config(tokens.shape[1])
     state = folder / "resume.pt"
     backbone, held_out = pretrain(corpus, vocabulary.symbols, tokens, size, config, state, report, every)
-    facts = {
+    metadata = {
         "settings": asdict(config),
         "held_out": held_out,
         "sources": [asdict(card) for card in corpus.cards],
@@ -125,9 +125,9 @@ def pretrain_to_folder(
         "licence": licence,
     }
     pairwise = np.concatenate([_rows_of_one(_leading(block, PAIR_RANK)) for block in blocks.values()], axis=1)
-    save_checkpoint(Checkpoint(backbone, {}, context, facts, pairwise.astype(np.float16)), folder)
+    save_checkpoint(Checkpoint(backbone, {}, context, metadata, pairwise.astype(np.float16)), folder)
     state.unlink(missing_ok=True)
-    return facts
+    return metadata
 
 
 def rank_context(corpus: Corpus, symbols: list[str]) -> list[str]:
@@ -157,13 +157,13 @@ def _leading(block: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
 
 
 def _embeddings(
-    given: Path | None, vocabulary: Vocabulary, folder: Path, say: Callable[[str], None]
+    given: Path | None, vocabulary: Vocabulary, folder: Path, notify: Callable[[str], None]
 ) -> NDArray[np.float32]:
     if given is not None:
         return read_embeddings(given, vocabulary.symbols)
     kept = folder / "gene_embeddings.parquet"
     if not kept.exists():
-        say("embedding the genes' names (minutes on a small machine, once)")
+        notify("embedding the genes' names (minutes on a small machine, once)")
         embedded = embed_descriptions(vocabulary.descriptions)
         replace_with(kept, lambda part: write_embeddings(part, vocabulary.symbols, embedded))
     return read_embeddings(kept, vocabulary.symbols)

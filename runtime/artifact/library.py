@@ -23,7 +23,7 @@ Place = Literal["user", "bundled", "hub", "folder"]
 
 
 @dataclass(frozen=True)
-class Found:
+class InstalledArtifact:
     """Where an artifact lies.
 
     Attributes:
@@ -60,19 +60,21 @@ def user_folder() -> Path:
     return (share if share.is_absolute() else home / ".local" / "share") / "ugrn"
 
 
-def installed() -> list[Found]:
+def installed() -> list[InstalledArtifact]:
     """The artifacts that have a name on this machine: the user's, the bundled, and those fetched from a hub.
 
     Of two with one name, the user's comes first, and is what the name means.
     """
     user, hub = user_folder() / "artifacts", user_folder() / "hub"
-    found = [Found(path.name, "user", path) for path in _folders(user, "*")]
-    found += [Found(path.name, "bundled", path) for path in _folders(_bundled(), "*")]
+    found = [InstalledArtifact(path.name, "user", path) for path in _folders(user, "*")]
+    found += [InstalledArtifact(path.name, "bundled", path) for path in _folders(_bundled(), "*")]
     fetched = [path for path in _folders(hub, "*/*/*") if re.fullmatch(COMMIT, path.name)]
-    return found + [Found(f"{path.parent.relative_to(hub).as_posix()}@{path.name}", "hub", path) for path in fetched]
+    return found + [
+        InstalledArtifact(f"{path.parent.relative_to(hub).as_posix()}@{path.name}", "hub", path) for path in fetched
+    ]
 
 
-def locate(reference: Path | str | None = None) -> Found:
+def locate(reference: Path | str | None = None) -> InstalledArtifact:
     """Where the artifact lies that a reference without a pin names; it is fetched where it is a hub's.
 
     Args:
@@ -84,16 +86,16 @@ def locate(reference: Path | str | None = None) -> Found:
         MissingExtraError: the extra ``hub`` is not installed.
     """
     if reference is None:
-        return Found(DEFAULT, "bundled", bundled_artifact())
+        return InstalledArtifact(DEFAULT, "bundled", bundled_artifact())
     path = Path(reference)
     if isinstance(reference, Path) or (path / MANIFEST).is_file():
-        return Found(str(reference), "folder", path)
+        return InstalledArtifact(str(reference), "folder", path)
     here = installed()
     for each in here:
         if each.name == reference:
             return each
     if (hub := parse_hub(reference)) is not None:
-        return Found(hub.name, "hub", fetch(hub, user_folder() / "hub"))
+        return InstalledArtifact(hub.name, "hub", fetch(hub, user_folder() / "hub"))
     names = ", ".join(dict.fromkeys(each.name for each in here if each.place != "hub"))
     message = (
         f"{reference}: no {MANIFEST} found there; expected an artifact folder as written by 'ugrn export', a name "

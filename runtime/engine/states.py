@@ -135,7 +135,7 @@ def _known(cells: Cells, names: GeneNames, scale: str, where: Path | str) -> tup
     distinct = np.unique(ids, return_index=True)[1]
     columns = np.sort(distinct[ids[distinct] >= 0])
     if len(columns) == 0:
-        message = f"{where}: nothing of it is in the artifact's vocabulary: {matches.say()}: {cells.genes[:3]} …"
+        message = f"{where}: nothing of it is in the artifact's vocabulary: {matches.describe()}: {cells.genes[:3]} …"
         raise InputError(message)
     if scale not in CONVERSIONS:
         message = (

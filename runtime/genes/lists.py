@@ -22,7 +22,7 @@ from ..files.cells import UNREADABLE, read_genes_of_cells
 from ..files.text import STANDARD_INPUT, is_readable, open_text
 from .matches import FAULTS, Matches
 from .names import GeneNames
-from .pairs import say_counts
+from .pairs import format_counts
 
 REASONS = ("", "empty name", *(fault.format("gene") for fault in FAULTS[1:]), "duplicate")
 EMPTY, DUPLICATE = 1, len(REASONS) - 1
@@ -83,7 +83,7 @@ class GeneList:
         where = f" (from {self.column})" if self.column else ""
         message = (
             f"{len(self.names) - usable} of {len(self.names)} {self.label}{where} cannot be used "
-            f"({say_counts(self.counts())}){names.say_unmatched(self.matches)}; {why}: "
+            f"({format_counts(self.counts())}){names.format_unmatched(self.matches)}; {why}: "
             f"expected names of genes, one per line{self._as_a_table()}"
         )
         raise GeneListError(message)

@@ -71,7 +71,7 @@ class Matches:
         found = Counter(self.fault(name) for name in self.unmatched())
         return {short(fault): found[fault] for fault in sorted(found)}
 
-    def say(self) -> str:
+    def describe(self) -> str:
         """One sentence: how many names were matched as what, and how many were not and why."""
         total, matched, missing = sum(map(bool, self.names)), self.matched_as(), self.not_matched()
         counts = [f"{count:,} as {_plural(kind)}" for kind, count in matched.items()]
@@ -85,15 +85,15 @@ class Matches:
             f"; {several:,} genes bear several of these names, and results keep them apart" if several else ""
         )
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What the sidecar says of the names."""
         counted = {"distinct": len(self.names), "unknown": len(self.unmatched())}
         return counted | {"matched_as": self.matched_as(), "not_matched": self.not_matched()}
 
     def note(self) -> str:
-        """`say`, or nothing where every name is a plain symbol."""
+        """`describe`, or nothing where every name is a plain symbol."""
         plain = not set(self.kinds.tolist()) - {0, SYMBOL} and not self.unmatched() and not self.several_names()
-        return "" if plain else self.say()
+        return "" if plain else self.describe()
 
     def several_names(self) -> int:
         """How many genes more than one of the names was matched with."""

@@ -98,7 +98,7 @@ class GeneNames:
         columns = ("name", "symbol", "matched_as", "reason", "did_you_mean")
         return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
 
-    def say_unmatched(self, matches: Matches) -> str:
+    def format_unmatched(self, matches: Matches) -> str:
         """The first unmatched names with reasons and suggestions, as a part of a message; empty for none."""
         names = matches.unmatched()
         first = names[:MOST_NAMED]

@@ -74,7 +74,7 @@ class ResolvedPairs:
         why = "strict asks for none of these" if self.accepted else "none is left to score"
         message = (
             f"{len(self.pairs) - self.accepted} of {len(self.pairs)} pairs cannot be scored "
-            f"({say_counts(self.counts())}){names.say_unmatched(self.matches)}; {why}: "
+            f"({format_counts(self.counts())}){names.format_unmatched(self.matches)}; {why}: "
             "expected names of genes, one source and one target per line"
         )
         raise PairListError(message)
@@ -121,7 +121,7 @@ def _of_both(texts: Mapping[str, str], pair: tuple[str, str], between: str) -> s
     return between.join(dict.fromkeys(filter(None, map(texts.get, pair))))
 
 
-def say_counts(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """Rejected pairs by reason, in words."""
     return ", ".join(f"{number} {reason}" for reason, number in counts.items())
 

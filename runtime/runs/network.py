@@ -23,7 +23,7 @@ from ..engine.probe import LEAST_TARGETS, Prober
 from ..engine.session import LEAST_BUDGET_MB, RuntimeSettings, memory_budget, processors
 from ..errors import ArtifactError, InputError
 from ..translator.translator import EMB, Translator
-from .strongest import LEFT_OUT, Edges
+from .strongest import LEFT_OUT, BlockEdges
 
 By = Literal["source", "target"]
 
@@ -90,14 +90,16 @@ class NetworkScorer:
         self._stop = Event()
         self.provider = self.prober.provider  # opens the graph: a provider that is not there is told of at once
 
-    def run(self, wanted: Sequence[int], choose: Callable[[int, Array], Edges]) -> Generator[Edges, None, None]:
+    def run(
+        self, wanted: Sequence[int], choose: Callable[[int, Array], BlockEdges]
+    ) -> Generator[BlockEdges, None, None]:
         """Blocks in the given order, a few ahead of the caller.
 
         Args:
             wanted: numbers of blocks.
             choose: what a worker makes of the place of a block's first source and its probabilities ``[S, Q]``.
         """
-        pending: deque[Future[Edges]] = deque()
+        pending: deque[Future[BlockEdges]] = deque()
         self._stop.clear()
         pool = ThreadPoolExecutor(self.workers)
         with threadpool_limits(1, user_api="blas"):

@@ -19,10 +19,11 @@ from ..files.formats import OutputFormat
 from ..files.results import write_results
 from ..files.tables import CHUNK_ROWS, Batch
 from ..genes.lists import NetworkGenes
+from ..progress import Progress, silent
 from .network import NetworkScorer, NetworkSettings
 from .provenance import fingerprint, write_sidecar
-from .store import Report, RunFolder, write_rejects
-from .strongest import Edges, TargetCut, strongest
+from .store import RunFolder, write_rejects
+from .strongest import BlockEdges, TargetCut, strongest
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class NetworkTable:
     def __init__(self, genes: NetworkGenes, scorer: NetworkScorer, folder: RunFolder | None = None) -> None:
         self.scorer = scorer
         self.folder = folder
-        self._blocks: list[Edges | Path] = []
+        self._blocks: list[BlockEdges | Path] = []
         self._edges = 0
         top_k, sources = scorer.asked.top_k, len(scorer.sources)
         by_target = scorer.asked.by == "target" and top_k is not None and top_k < sources
@@ -84,7 +85,7 @@ class NetworkTable:
     def __len__(self) -> int:
         return self._edges if self._cut is None else len(self._cut)
 
-    def finish_blocks(self, report: Report) -> None:
+    def finish_blocks(self, report: Progress) -> None:
         """Compute the blocks that are not in the folder yet; pairs done and in all are reported."""
         blocks, folder = self.scorer.blocks, self.folder
         wanted = [index for index in range(len(blocks)) if folder is None or not folder.finished(index)]
@@ -105,13 +106,13 @@ class NetworkTable:
                 columns = pl.DataFrame({"probability": rows.probability})
                 yield self._source[rows.source], self._target[rows.target], columns
 
-    def _choose(self, first: int, probabilities: Array) -> Edges:
+    def _choose(self, first: int, probabilities: Array) -> BlockEdges:
         """A worker's last step."""
         if self._cut is not None:
             self._cut.thin(probabilities)
         return strongest(probabilities, first, self._per_source)
 
-    def _keep(self, index: int, edges: Edges) -> None:
+    def _keep(self, index: int, edges: BlockEdges) -> None:
         if self._cut is not None:
             edges = self._cut.admit(edges)
         self._edges += len(edges)
@@ -130,9 +131,9 @@ class NetworkTable:
         self._blocks.append(path)
 
 
-def _read_shard(path: Path) -> Edges:
+def _read_shard(path: Path) -> BlockEdges:
     with h5py.File(path) as file:
-        return Edges(file["source"][:], file["target"][:], file["probability"][:])
+        return BlockEdges(file["source"][:], file["target"][:], file["probability"][:])
 
 
 def network_table(
@@ -140,7 +141,7 @@ def network_table(
     settings: RuntimeSettings,
     genes: NetworkGenes,
     asked: NetworkSettings,
-    report: Report = lambda done, total: None,
+    report: Progress = silent,
 ) -> NetworkTable:
     """The edges of a network, in memory."""
     table = NetworkTable(genes, _scorer(artifact, settings, genes, asked))
@@ -155,7 +156,7 @@ def write_network(
     output: Path,
     to: OutputFormat,
     asked: NetworkSettings,
-    report: Report,
+    report: Progress,
 ) -> NetworkSummary:
     """Write the edges of a network into a file; see `Scorer.network_file`."""
     started = time.monotonic()
@@ -186,7 +187,7 @@ def write_network(
         started_over=folder.started_over,
     )
     chosen = asdict(asked) | asdict(settings) | {"ran_on": scorer.provider, "workers": scorer.workers}
-    listed = {each.label: each.matches.facts() for each in (genes.sources, genes.targets)}
+    listed = {each.label: each.matches.metadata() for each in (genes.sources, genes.targets)}
     names = ("rejected", "columns", "sources", "targets", "scored", "self_pairs", "written", "resumed_blocks")
     counts = {name: getattr(summary, name) for name in names}
     write_sidecar(output, artifact, chosen, {"genes": listed, **counts}, summary.seconds)

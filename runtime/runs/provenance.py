@@ -44,11 +44,11 @@ def write_sidecar(
     output: Path, artifact: Artifact, settings: Mapping[str, Any], counts: Mapping[str, Any], seconds: float
 ) -> None:
     """Write ``<output>.json``: artifact, versions, settings, what was counted, and the time it took."""
-    facts = {
+    metadata = {
         "artifact": {"backbone": artifact.manifest.backbone, "sha256": artifact.digest},
         "versions": versions(),
         "settings": dict(settings),
         **counts,
         "wall_seconds": seconds,
     }
-    replace_with(sidecar_path(output), lambda part: part.write_text(json.dumps(facts, indent=2) + "\n"))
+    replace_with(sidecar_path(output), lambda part: part.write_text(json.dumps(metadata, indent=2) + "\n"))

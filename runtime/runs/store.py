@@ -25,11 +25,11 @@ from ..errors import InputError
 from ..files.pairs import write_pair_batches
 from ..files.results import rejects_path, replace_with
 from ..genes.pairs import ResolvedPairs
+from ..progress import Progress
 
 MARK, PAIRS = "fingerprint", "pairs.h5"
 OURS = re.compile(r"\.?(fingerprint|pairs\.h5|part-\d+\.h5|results\.f32)(\.tmp)?")
 
-Report = Callable[[int, int], None]
 Score = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]]
 
 
@@ -151,7 +151,7 @@ class FileRun:
         )
         self.shards: list[Path] = []
 
-    def finish_blocks(self, score: Score, report: Report) -> None:
+    def finish_blocks(self, score: Score, report: Progress) -> None:
         """Compute the blocks of the pair batches that have no shard yet."""
         with h5py.File(self.folder.path / PAIRS) as file:
             ids, indptr = file["genes/id"][:], file["sources/indptr"][:]

@@ -15,7 +15,7 @@ LEFT_OUT = np.float32(-1)  # in the place of a probability
 
 
 @dataclass(frozen=True)
-class Edges:
+class BlockEdges:
     """Edges of a network, by source, the strongest of each source first.
 
     Attributes:
@@ -30,12 +30,12 @@ class Edges:
     def __len__(self) -> int:
         return len(self.source)
 
-    def rows(self, chosen: NDArray[np.bool_] | slice) -> Edges:
+    def rows(self, chosen: NDArray[np.bool_] | slice) -> BlockEdges:
         """Some of them, in the same order."""
-        return Edges(self.source[chosen], self.target[chosen], self.probability[chosen])
+        return BlockEdges(self.source[chosen], self.target[chosen], self.probability[chosen])
 
 
-def strongest(probabilities: Array, first: int, count: int | None) -> Edges:
+def strongest(probabilities: Array, first: int, count: int | None) -> BlockEdges:
     """The edges of a block ``[S, Q]`` that are not `LEFT_OUT`, and of each source the `count` strongest at most.
 
     Args:
@@ -56,7 +56,7 @@ def strongest(probabilities: Array, first: int, count: int | None) -> Edges:
         lengths.append(len(target))
     source = np.repeat(np.arange(len(targets), dtype=np.int32), lengths)
     target = np.concatenate(targets)
-    return Edges(source + np.int32(first), target, probabilities[source, target])
+    return BlockEdges(source + np.int32(first), target, probabilities[source, target])
 
 
 class TargetCut:
@@ -82,14 +82,14 @@ class TargetCut:
         """Leave out of a block ``[S, Q]`` what is certainly too weak; may lag behind `admit`, in another thread."""
         probabilities[probabilities <= self.floor] = LEFT_OUT
 
-    def admit(self, edges: Edges) -> Edges:
+    def admit(self, edges: BlockEdges) -> BlockEdges:
         """Take the next block into account; what of it is among the strongest so far."""
         above = edges.probability > self.floor[edges.target]  # not as strong: earlier sources go first
         edges = edges.rows(above)
         self.add(edges)
         return edges.rows(edges.probability >= self.floor[edges.target])
 
-    def add(self, edges: Edges) -> None:
+    def add(self, edges: BlockEdges) -> None:
         """Take admitted edges into account."""
         if len(edges) == 0:
             return
@@ -103,7 +103,7 @@ class TargetCut:
         self._best[rows] = merged[:, new.shape[1] :]
         self.floor[rows] = merged[:, new.shape[1]]
 
-    def finish(self, parts: Iterator[Edges]) -> Iterator[Edges]:
+    def finish(self, parts: Iterator[BlockEdges]) -> Iterator[BlockEdges]:
         """All admitted edges, block by block in the order of the sources, cut to the strongest of each target."""
         room = self._best.shape[1] - (self._best > self.floor[:, None]).sum(1)  # for edges as strong as the floor
         for part in parts:

@@ -65,11 +65,16 @@ def test_adapt_export_train_and_score(work: Path) -> None:
     assert pl.read_csv("scored.csv")["probability"].is_between(0, 1).all()
     manifest = open_artifact("art").manifest
     assert (manifest.backbone, manifest.readout, manifest.licence) == ("mini", "mvc", "MIT")
-    facts = manifest.provenance["adapter"]
-    assert [each["file"] for each in facts["networks"]] == ["edges.csv", "edges.csv"]
-    assert facts["settings"]["perturbation"] == 0.3
+    metadata = manifest.provenance["adapter"]
+    assert [each["file"] for each in metadata["networks"]] == ["edges.csv", "edges.csv"]
+    assert metadata["settings"]["perturbation"] == 0.3
     card = (work / "art" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    for words in (facts["networks"][0]["sha256"], facts["cells"]["sha256"], "with the adapter", "no independent test"):
+    for words in (
+        metadata["networks"][0]["sha256"],
+        metadata["cells"]["sha256"],
+        "with the adapter",
+        "no independent test",
+    ):
         assert words in card
     assert not [path for path in work.iterdir() if path.name.startswith(".")]
 

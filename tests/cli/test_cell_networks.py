@@ -55,11 +55,11 @@ def test_a_network_for_every_cell(artifact: Path, cells: Path, tfs: Path, tmp_pa
     ):
         assert words in said
     found = CellNetworks.open(out)
-    assert found.facts["network"]["settings"]["top_k"] == 12
+    assert found.metadata["network"]["settings"]["top_k"] == 12
     assert found.cells == [f"cell{row}" for row in range(40)]
-    facts = json.loads(run(*arguments, "-q", "--json")[0])
-    assert (facts["cells"], facts["regulons"], facts["edges"]) == (40, 2, 24)
-    assert facts["somewhere"] + facts["everywhere"] + facts["nowhere"] == 2
+    metadata = json.loads(run(*arguments, "-q", "--json")[0])
+    assert (metadata["cells"], metadata["regulons"], metadata["edges"]) == (40, 2, 24)
+    assert metadata["somewhere"] + metadata["everywhere"] + metadata["nowhere"] == 2
     assert np.array_equal(CellNetworks.open(out).active, found.active)
 
 
@@ -165,9 +165,9 @@ def test_links_of_an_h5mu_and_of_two_files(random: np.random.Generator, tmp_path
     atac = write_h5ad(tmp_path / "atac.h5ad", made.atac, cell_names(), made.peaks)
     streamed, _ = run("link", "--rna", rna, "--atac", atac, *tables, "-o", "-", "-q")
     assert streamed == (tmp_path / "net.csv").read_text()
-    facts = json.loads(run("link", mu, *tables, "-o", tmp_path / "net.tsv", "-q", "--json")[0])
-    assert facts["edges"] == pl.read_csv(tmp_path / "net.csv").height
-    assert facts["output"] == str(tmp_path / "net.tsv")
+    metadata = json.loads(run("link", mu, *tables, "-o", tmp_path / "net.tsv", "-q", "--json")[0])
+    assert metadata["edges"] == pl.read_csv(tmp_path / "net.csv").height
+    assert metadata["output"] == str(tmp_path / "net.tsv")
 
 
 @pytest.mark.parametrize(

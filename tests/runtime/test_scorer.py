@@ -176,9 +176,9 @@ def test_file_runs_equal_memory_runs(artifact: Path, tmp_path: Path, suffix: str
     np.testing.assert_allclose(found.drop("source", "target"), expected.drop("source", "target"), rtol=1e-5, atol=1e-6)
     assert (summary.read, summary.scored, summary.rejected) == (402, 400, {"self-pair": 1, "duplicate": 1})
     assert calls[-1] == (400, 400)
-    facts = json.loads((tmp_path / f"edges{suffix}.json").read_text())
-    assert facts["pairs"] == {"read": 402, "scored": 400, "rejected": summary.rejected}
-    assert facts["artifact"]["sha256"] == scorer.artifact.digest
+    metadata = json.loads((tmp_path / f"edges{suffix}.json").read_text())
+    assert metadata["pairs"] == {"read": 402, "scored": 400, "rejected": summary.rejected}
+    assert metadata["artifact"]["sha256"] == scorer.artifact.digest
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [f"edges{suffix}", f"edges{suffix}.json", f"edges{suffix}.rejects.csv"]
     )

@@ -10,7 +10,7 @@ import pytest
 
 from ugrn.runtime import load
 from ugrn.runtime.errors import InputError
-from ugrn.web.edges import Edges, read_edges
+from ugrn.web.edges import ReportEdges, read_edges
 
 
 def random_edges(seed: int, rows: int = 400) -> pl.DataFrame:
@@ -30,7 +30,7 @@ def random_edges(seed: int, rows: int = 400) -> pl.DataFrame:
     )
 
 
-def as_frame(edges: Edges) -> pl.DataFrame:
+def as_frame(edges: ReportEdges) -> pl.DataFrame:
     genes = np.array(edges.genes)
     return pl.DataFrame({"source": genes[edges.source], "target": genes[edges.target], **edges.columns})
 

@@ -33,7 +33,7 @@ from .levels import structure_table
 
 FAMILY = "adapted"
 FORMAT = 1
-FACTS, WEIGHTS, EDGES, BASE = "adapted.json", "adapter.safetensors", "network.parquet", "base"
+METADATA_FILE, WEIGHTS, EDGES, BASE = "adapted.json", "adapter.safetensors", "network.parquet", "base"
 LICENCE = "LICENSE"
 LoadBackbone = Callable[[str, Path, Sequence[str]], Loaded]
 
@@ -47,14 +47,14 @@ class Base:
         settings: ``name=value`` for the family's options.
         loaded: read from it.
         write: puts the checkpoint's files into an existing folder.
-        facts: where it comes from, for the manifest.
+        metadata: where it comes from, for the manifest.
     """
 
     family: str
     settings: tuple[str, ...]
     loaded: Loaded
     write: Callable[[Path], None]
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Adapted:
     adapter: GraphAdapter
     networks: Sequence[WeightedNetwork]
     trained_along: bool
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 def check_links(checkpoint: Path) -> None:
@@ -103,16 +103,16 @@ def save_adapted(adapted: Adapted, folder: Path) -> None:
         state |= {f"backbone.{name}": each.detach() for name, each in backbone.named_parameters()}
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
     _edge_table(adapted.networks, base.loaded.backbone.symbols).write_parquet(folder / EDGES)
-    facts = {
+    metadata = {
         "format": FORMAT,
         "family": base.family,
         "settings": list(base.settings),
         "readout": adapted.readout,
         "size": asdict(adapted.adapter.config),
         "base": {path.name: file_entry(path)["sha256"] for path in sorted((folder / BASE).iterdir())},
-        "facts": dict(adapted.facts),
+        "facts": dict(adapted.metadata),
     }
-    (folder / FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load_adapted(folder: Path, load: LoadBackbone) -> Loaded:
@@ -126,7 +126,7 @@ def load_adapted(folder: Path, load: LoadBackbone) -> Loaded:
         InputError: a file is missing, was changed, or does not fit the others.
     """
     try:
-        recorded = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        recorded = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
         if recorded["format"] != FORMAT:
             message = f"format {recorded['format']} found, {FORMAT} expected; upgrade ugrn"
             raise ValueError(message)
@@ -135,7 +135,7 @@ def load_adapted(folder: Path, load: LoadBackbone) -> Loaded:
         adapter = GraphAdapter(AdapterConfig(**recorded["size"]))
         state = load_file(folder / WEIGHTS)
         edges = pl.read_parquet(folder / EDGES)
-        facts = dict(recorded["facts"])
+        metadata = dict(recorded["facts"])
         refuse_adapted(family)
     except InputError:
         raise
@@ -150,7 +150,7 @@ def load_adapted(folder: Path, load: LoadBackbone) -> Loaded:
     except (ValueError, KeyError, IndexError, TypeError, RuntimeError, pl.exceptions.PolarsError) as error:
         message = f"{folder}: its files do not fit each other ({error}); run 'ugrn adapt' again"
         raise InputError(message) from error
-    return replace(loaded, backbone=adapted.eval(), origin=_origin(loaded, folder / BASE / LICENCE, facts))
+    return replace(loaded, backbone=adapted.eval(), origin=_origin(loaded, folder / BASE / LICENCE, metadata))
 
 
 def refuse_adapted(family: str) -> None:
@@ -164,9 +164,9 @@ def refuse_adapted(family: str) -> None:
         raise InputError(message)
 
 
-def _origin(loaded: Loaded, licence: Path, facts: Mapping[str, Any]) -> Origin:
+def _origin(loaded: Loaded, licence: Path, metadata: Mapping[str, Any]) -> Origin:
     text = licence.read_text(encoding="utf-8") if licence.is_file() else loaded.origin.licence_text
-    return replace(loaded.origin, licence_text=text, provenance={**loaded.origin.provenance, "adapter": dict(facts)})
+    return replace(loaded.origin, licence_text=text, provenance={**loaded.origin.provenance, "adapter": dict(metadata)})
 
 
 def _check_base(folder: Path, hashes: Mapping[str, str]) -> None:

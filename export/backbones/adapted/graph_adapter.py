@@ -47,7 +47,7 @@ class AdapterConfig:
 
 
 @dataclass(frozen=True)
-class Edges:
+class EdgeTensors:
     """Edges as tensors.
 
     Attributes:
@@ -73,7 +73,7 @@ class GraphSAGE(nn.Module):
         self.of_targets = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(depth))
         self.of_regulators = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(depth))
 
-    def forward(self, x: Tensor, edges: Edges) -> Tensor:
+    def forward(self, x: Tensor, edges: EdgeTensors) -> Tensor:
         """``[G, s]`` or ``[R, G, s]`` to the same; ``[R, G, s]`` where the edges' weights are per cell."""
         for own, down, up in zip(self.own, self.of_targets, self.of_regulators, strict=True):
             targets = neighbour_mean(x, edges.targets, edges.sources, edges.weights)
@@ -131,7 +131,7 @@ class GraphAdapter(nn.Module):
         self.out = nn.Linear(width, config.width, bias=False)
         self.beta = nn.Parameter(torch.zeros(()))
 
-    def structures(self, genes: Tensor, networks: Sequence[Edges]) -> Tensor:
+    def structures(self, genes: Tensor, networks: Sequence[EdgeTensors]) -> Tensor:
         """Gene tokens ``[G, inputs]`` and one set of edges per network to structures ``[G, s]`` (``[R, G, s]`` where
         edges have weights per cell)."""
         x = self.enter(genes)

@@ -14,7 +14,7 @@ from ugrn.runtime.arrays import Ids
 
 from ...model.base import Backbone
 from ...networks.network import Network, WeightedNetwork, Weights, coexpression, nearest, perturbed, rewired
-from .graph_adapter import Edges, GraphAdapter
+from .graph_adapter import EdgeTensors, GraphAdapter
 
 Structures = Callable[[Tensor], Tensor]  # gene ids [N] to structures [N, s]
 
@@ -27,10 +27,10 @@ class Level:
     weights: Weights
     links: Network | None = None
 
-    def edges(self) -> Edges:
+    def edges(self) -> EdgeTensors:
         return _edges(self.network, self.weights)
 
-    def perturbed(self, share: float, random: np.random.Generator) -> Edges:
+    def perturbed(self, share: float, random: np.random.Generator) -> EdgeTensors:
         """A share of the edges replaced by links."""
         if self.links is None or share == 0:
             return self.edges()
@@ -69,7 +69,7 @@ class Levels:
         return replace(self, each=tuple(replace(each, links=_links(each, places, likeness)) for each in self.each))
 
     def structures(
-        self, backbone: Backbone, adapter: GraphAdapter, edges: Sequence[Edges], also: Sequence[Tensor] = ()
+        self, backbone: Backbone, adapter: GraphAdapter, edges: Sequence[EdgeTensors], also: Sequence[Tensor] = ()
     ) -> Structures:
         """Structures of the networks' genes, and of some others, which have no neighbours.
 
@@ -110,6 +110,6 @@ def _links(level: Level, places: Ids, likeness: NDArray[np.float32]) -> Network:
     return Network.of(places[found.sources], places[found.targets], level.network.genes)
 
 
-def _edges(network: Network, weights: Weights) -> Edges:
+def _edges(network: Network, weights: Weights) -> EdgeTensors:
     sources, targets = torch.from_numpy(network.sources), torch.from_numpy(network.targets)
-    return Edges(sources, targets, None if weights is None else torch.from_numpy(np.asarray(weights, np.float32)))
+    return EdgeTensors(sources, targets, None if weights is None else torch.from_numpy(np.asarray(weights, np.float32)))

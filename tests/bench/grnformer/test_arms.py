@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from bench.grnformer.arms import Given, Wiring, describe, make_arm, of_states
+from bench.grnformer.arms import ArmInputs, Wiring, describe, make_arm, of_states
 from bench.grnformer.differences import ARMS, BY_STATE, LIKE
 
 from ugrn.export.networks.network import Network, cosine
@@ -22,11 +22,11 @@ def draw(random: np.random.Generator, genes: int = GENES, top: int = TOP) -> Net
 
 
 @pytest.fixture
-def given(random: np.random.Generator) -> Given:
+def given(random: np.random.Generator) -> ArmInputs:
     ugrn = draw(random)
     groups = random.integers(3, size=CELLS)
     active = random.random((CELLS, GENES)) < 0.5
-    return Given(
+    return ArmInputs(
         ugrn=ugrn,
         likeness=cosine(random.normal(size=(GENES, 6))),
         by_group=of_states([draw(random) for _ in range(3)], groups),
@@ -44,7 +44,7 @@ def edges_of(network: Network) -> set[tuple[int, int]]:
     return set(zip(network.sources.tolist(), network.targets.tolist(), strict=True))
 
 
-def test_arms_have_the_promised_degrees(given: Given) -> None:
+def test_arms_have_the_promised_degrees(given: ArmInputs) -> None:
     train = np.arange(30)
     out, into = degrees(given.ugrn)
     random = make_arm("random", given, train, 0).wirings[0].network
@@ -64,7 +64,7 @@ def test_arms_have_the_promised_degrees(given: Given) -> None:
     ]
 
 
-def test_random_arms_of_states_have_as_many_targets_in_every_state(given: Given) -> None:
+def test_random_arms_of_states_have_as_many_targets_in_every_state(given: ArmInputs) -> None:
     for name in BY_STATE:
         own, drawn = (make_arm(each, given, None, 0).wirings for each in (name, LIKE[name]))
         assert len(own) == len(drawn)
@@ -86,7 +86,7 @@ def test_random_arms_share_no_more_than_chance_where_the_states_together_have_al
     networks = [draw(random) for _ in range(states)]
     own = of_states(networks, np.arange(states))
     assert len(own.network) > 0.98 * GENES * (GENES - 1)
-    drawn = make_arm("random cell-type", Given(ugrn=networks[0], by_group=own), None, 0).wirings[0]
+    drawn = make_arm("random cell-type", ArmInputs(ugrn=networks[0], by_group=own), None, 0).wirings[0]
     assert drawn.weights is not None
     shared = [
         len(edges_of(state) & {edge for edge, there in zip(sorted(edges_of(drawn.network)), row, strict=True) if there})
@@ -96,12 +96,12 @@ def test_random_arms_share_no_more_than_chance_where_the_states_together_have_al
     assert 0.7 * chance < np.mean(shared) < 1.3 * chance
 
 
-def test_seeds_draw_other_random_networks_and_the_same_one_again(given: Given) -> None:
+def test_seeds_draw_other_random_networks_and_the_same_one_again(given: ArmInputs) -> None:
     drawn = [edges_of(make_arm("random", given, None, seed).wirings[0].network) for seed in (0, 1, 0)]
     assert drawn[0] == drawn[2] != drawn[1]
 
 
-def test_text_links_those_of_the_most_alike_names(given: Given) -> None:
+def test_text_links_those_of_the_most_alike_names(given: ArmInputs) -> None:
     network = make_arm("text", given, None, 0).wirings[0].network
     assert given.likeness is not None
     for gene in range(GENES):
@@ -110,7 +110,7 @@ def test_text_links_those_of_the_most_alike_names(given: Given) -> None:
         assert set(network.targets[network.sources == gene].tolist()) == wanted
 
 
-def test_no_test_cell_is_seen_by_coexpression(given: Given, random: np.random.Generator) -> None:
+def test_no_test_cell_is_seen_by_coexpression(given: ArmInputs, random: np.random.Generator) -> None:
     train = np.sort(random.choice(CELLS, 30, replace=False))
     changed = np.array(given.measured)
     changed[np.setdiff1d(np.arange(CELLS), train)] = 1e3 * random.normal(size=(20, GENES))
@@ -124,7 +124,7 @@ def test_no_test_cell_is_seen_by_coexpression(given: Given, random: np.random.Ge
     assert edges_of(seen.wirings[0].network) != edges_of(before.wirings[0].network)
 
 
-def test_unmeasured_genes_have_random_links(given: Given) -> None:
+def test_unmeasured_genes_have_random_links(given: ArmInputs) -> None:
     values = np.array(given.measured)
     values[:, 7] = np.nan
     first, second = (
@@ -148,7 +148,7 @@ def test_every_state_has_its_own_edges(random: np.random.Generator) -> None:
 
 
 def test_a_share_of_the_edges_is_replaced_and_weights_stay_with_theirs(
-    given: Given, random: np.random.Generator
+    given: ArmInputs, random: np.random.Generator
 ) -> None:
     for name in ("ugrn", "cell-specific", "both"):
         arm = make_arm(name, given, None, 0)
@@ -169,7 +169,7 @@ def test_a_share_of_the_edges_is_replaced_and_weights_stay_with_theirs(
     assert make_arm("no edges", given, None, 0).perturbed(0.2, random).wirings[0].edges().sources.shape == (0,)
 
 
-def test_descriptions_count_what_cells_have(given: Given) -> None:
+def test_descriptions_count_what_cells_have(given: ArmInputs) -> None:
     arm = make_arm("cell-specific", given, None, 0)
     assert given.by_cell is not None
     assert given.by_cell.weights is not None
@@ -186,9 +186,9 @@ def test_descriptions_count_what_cells_have(given: Given) -> None:
     assert np.isnan(describe(make_arm("none", given, None, 0), given.ugrn)["shared"])
 
 
-def test_arms_that_are_missing_are_left_out(given: Given) -> None:
+def test_arms_that_are_missing_are_left_out(given: ArmInputs) -> None:
     assert given.arms == ARMS
     assert replace(given, missing=(("both", "why"),)).arms == ARMS[:-1]
     for name in ("co-expression", "text", "both", "nothing"):
         with pytest.raises(ValueError, match=f"no arm '{name}'"):
-            make_arm(name, Given(given.ugrn), None, 0)
+            make_arm(name, ArmInputs(given.ugrn), None, 0)

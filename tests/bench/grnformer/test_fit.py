@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from bench.grnformer.arms import Arm, Given, Wiring, make_arm
+from bench.grnformer.arms import Arm, ArmInputs, Wiring, make_arm
 from bench.grnformer.data import DrugClass, DrugResponse, Perturbations, Split
 from bench.grnformer.fit import FitSettings, fit, predict
 from bench.grnformer.metrics import measure
@@ -66,7 +66,7 @@ def test_the_true_network_beats_a_random_one_where_it_decides(random: np.random.
     assert max(found["random"], found["no edges"], found["none"]) < found["ugrn"] - 0.2
 
 
-def planted_classes(random: np.random.Generator, cells: int = 240, genes: int = 20) -> tuple[ClassProblem, Given]:
+def planted_classes(random: np.random.Generator, cells: int = 240, genes: int = 20) -> tuple[ClassProblem, ArmInputs]:
     """Treated cells have the edges of half of the genes, untreated ones those of the others; their tokens are noise."""
     label = random.random(cells) < 0.5
     tokens = random.normal(size=(cells, 1 + genes, WIDTH)).astype(np.float16)
@@ -79,7 +79,7 @@ def planted_classes(random: np.random.Generator, cells: int = 240, genes: int = 
     names = [f"GENE{row}" for row in range(genes)]
     data = DrugClass("made", names, expression, np.ones(cells, np.float32), label, ["a"] * cells, ())
     problem = ClassProblem(data, split_of(cells, random, "cells"), CellTokens.summed_up(tokens, known))
-    return problem, Given(network, by_cell=by_cell, measured=expression)
+    return problem, ArmInputs(network, by_cell=by_cell, measured=expression)
 
 
 def test_cell_specific_networks_tell_cells_apart_where_they_differ(random: np.random.Generator) -> None:

@@ -94,9 +94,9 @@ def test_a_run_resumes_and_reports(folder: Path, joined: Path, tmp_path: Path) -
         "left out",
     ):
         assert said in text
-    facts = json.loads((out / "settings.json").read_text())
-    assert facts["plan"]["seeds"] == 2
-    assert facts["plan"]["fits"]["drug-class"]["share"] == 0.2
+    metadata = json.loads((out / "settings.json").read_text())
+    assert metadata["plan"]["seeds"] == 2
+    assert metadata["plan"]["fits"]["drug-class"]["share"] == 0.2
     assert (out / "differences.png").stat().st_size > 1000
     # what is there is not done again; what is missing is, with the same results
     kept = {path: path.stat().st_mtime_ns for path in out.glob("parts/*/*.parquet")}

@@ -18,13 +18,13 @@ from test_bad_checkpoints import FAMILIES
 
 from ugrn.export.adapter.adapt import adapt_to_folder, open_base
 from ugrn.export.adapter.cells import TrainingCells
-from ugrn.export.adapter.held_out import say_worth
-from ugrn.export.adapter.train import AdaptConfig, Subject, adapt
+from ugrn.export.adapter.held_out import worth_lines
+from ugrn.export.adapter.train import AdaptationTask, AdaptConfig, adapt
 from ugrn.export.backbones.adapted.backbone import AdaptedBackbone
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
 from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
 from ugrn.export.networks.network import Network, WeightedNetwork, rewired
-from ugrn.export.pretrain.loop import Progress
+from ugrn.export.pretrain.loop import TrainingStatus
 from ugrn.export.registry import load_backbone
 from ugrn.runtime import bundled_artifact
 from ugrn.runtime.errors import InputError
@@ -47,9 +47,9 @@ def planted_values(cells: int, seed: int) -> np.ndarray:
 def checkpoint(tmp_path: Path, new_backbone: Callable[[int], MiniBackbone]) -> Path:
     folder = tmp_path / "pre"
     folder.mkdir()
-    facts = {"licence": "MIT", "gene_embeddings": "none"}
+    metadata = {"licence": "MIT", "gene_embeddings": "none"}
     table = np.random.default_rng(1).normal(size=(GENES, 4)).astype(np.float16)
-    save_checkpoint(Checkpoint(new_backbone(1), {"OLD": "GENE1"}, ["GENE5", "GENE6"], facts, table), folder)
+    save_checkpoint(Checkpoint(new_backbone(1), {"OLD": "GENE1"}, ["GENE5", "GENE6"], metadata, table), folder)
     return folder
 
 
@@ -71,7 +71,7 @@ def run(
     config: AdaptConfig = SMALL,
     family: str | None = None,
     readout: str | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[TrainingStatus], None] = lambda progress: None,
     every: int = 2,
 ) -> dict[str, Any]:
     base = open_base(None if checkpoint is None else str(checkpoint), family)
@@ -114,7 +114,7 @@ def test_the_planted_network_helps_more_than_a_random_one(tmp_path: Path) -> Non
     config = AdaptConfig(steps=300, cells=8, asked=GENES, rate=1e-2, perturbation=0.0, evaluated=80)
     found = {}
     for name, network in (("planted", planted), ("random", rewired(planted, np.random.default_rng(6)))):
-        subject = Subject(wide_backbone(4), "mvc", [WeightedNetwork(network)], cells)
+        subject = AdaptationTask(wide_backbone(4), "mvc", [WeightedNetwork(network)], cells)
         found[name] = adapt(subject, config, tmp_path / "resume.pt", lambda progress: None, every=1000)[1]
     error = {name: each["error"] for name, each in found.items()}
     assert error["planted"]["before"] == error["random"]["before"]
@@ -133,9 +133,9 @@ def test_a_resumed_run_ends_with_the_same_bytes(
     networks = [network, write_edges("second.csv", [(1, 2), (3, 4), (30, 3)])]
     config = replace(SMALL, unfreeze=unfreeze, steps=20)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    facts = run(checkpoint, networks, cells, whole, config, every=5)
+    metadata = run(checkpoint, networks, cells, whole, config, every=5)
 
-    def stop(progress: Progress) -> None:
+    def stop(progress: TrainingStatus) -> None:
         if progress.step == 10:
             raise KeyboardInterrupt
 
@@ -147,14 +147,14 @@ def test_a_resumed_run_ends_with_the_same_bytes(
     seen: list[int] = []
     again = run(checkpoint, networks, cells, stopped, config, report=lambda progress: seen.append(progress.step))
     assert seen == [20]
-    assert again == facts
+    assert again == metadata
     for name in ("adapter.safetensors", "network.parquet", "adapted.json"):
         assert (whole / name).read_bytes() == (stopped / name).read_bytes()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_what_is_written_is_read_again(checkpoint: Path, cells: Path, network: Path, tmp_path: Path) -> None:
-    facts = run(checkpoint, [network], cells, tmp_path / "out")
+    metadata = run(checkpoint, [network], cells, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "adapted.json",
         "adapter.safetensors",
@@ -177,14 +177,14 @@ def test_what_is_written_is_read_again(checkpoint: Path, cells: Path, network: P
     assert loaded.origin.licence == "MIT"
     assert loaded.origin.provenance["gene_embeddings"] == "none"
     recorded = loaded.origin.provenance["adapter"]
-    assert recorded == json.loads(json.dumps(facts))
+    assert recorded == json.loads(json.dumps(metadata))
     assert recorded["networks"][0]["edges"] == len(PLANTED)
     assert recorded["cells"]["file"] == "cells.h5ad"
     assert recorded["base"] == {"checkpoint": "pre"}
     error = recorded["held_out"]["error"]
     assert set(error) == {"before", "after", "without_edges", "random_network"}
     assert error["before"] != error["after"]
-    lines = say_worth(recorded["held_out"])
+    lines = worth_lines(recorded["held_out"])
     assert "backbone alone" in lines[1]
     assert len(lines) == 6
 
@@ -205,8 +205,8 @@ def test_the_frozen_backbone_stays_and_the_other_moves(
 
 
 def test_an_artifact_is_read_back_and_adapted(untrained: Path, cells: Path, network: Path, tmp_path: Path) -> None:
-    facts = run(untrained, [network], cells, tmp_path / "out")
-    assert facts["base"]["artifact"] == "untrained"
+    metadata = run(untrained, [network], cells, tmp_path / "out")
+    assert metadata["base"]["artifact"] == "untrained"
     loaded = load_backbone("adapted", tmp_path / "out")
     assert list(loaded.backbone.card.readouts) == ["mvc"]
     assert loaded.origin.licence == "a licence\n"
@@ -240,8 +240,8 @@ def test_families_are_adapted(family: str, write_cells: Written, write_edges: Wr
     cells = write_cells("c.h5ad", counts, [*symbols, "NOSUCH"])
     network = tmp_path / "n.csv"
     network.write_text("source,target\n" + "".join(f"{symbols[a]},{symbols[a + 1]}\n" for a in range(8)))
-    facts = run(folder, [network], cells, tmp_path / "out", replace(SMALL, steps=3), family)
-    assert all(np.isfinite(each) for each in facts["held_out"]["error"].values())
+    metadata = run(folder, [network], cells, tmp_path / "out", replace(SMALL, steps=3), family)
+    assert all(np.isfinite(each) for each in metadata["held_out"]["error"].values())
     assert load_backbone("adapted", tmp_path / "out").backbone.symbols == symbols
 
 
@@ -310,10 +310,10 @@ def _remove(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
-def _facts(**changes: Any) -> Callable[[Path], None]:
+def _metadata(**changes: Any) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
-        facts = json.loads((folder / "adapted.json").read_text())
-        (folder / "adapted.json").write_text(json.dumps(facts | changes))
+        metadata = json.loads((folder / "adapted.json").read_text())
+        (folder / "adapted.json").write_text(json.dumps(metadata | changes))
 
     return change
 
@@ -335,11 +335,11 @@ def _replace_by_link(folder: Path) -> None:
 DAMAGE = {
     "no facts": (_remove("adapted.json"), "not an adapted backbone"),
     "no json": (_change("adapted.json", b"{"), "not an adapted backbone"),
-    "newer": (_facts(format=9), "upgrade ugrn"),
-    "other size": (_facts(size={"width": 3}), "not an adapted backbone"),
-    "adapted twice": (_facts(family="adapted"), "cannot be adapted again"),
-    "other family": (_facts(family="nonsense"), "'nonsense' is not known"),
-    "other readout": (_facts(readout="gen"), "readout 'gen'"),
+    "newer": (_metadata(format=9), "upgrade ugrn"),
+    "other size": (_metadata(size={"width": 3}), "not an adapted backbone"),
+    "adapted twice": (_metadata(family="adapted"), "cannot be adapted again"),
+    "other family": (_metadata(family="nonsense"), "'nonsense' is not known"),
+    "other readout": (_metadata(readout="gen"), "readout 'gen'"),
     "no weights": (_remove("adapter.safetensors"), "not an adapted backbone"),
     "damaged weights": (_change("adapter.safetensors", b"x"), "not an adapted backbone"),
     "fewer weights": (_weights(lambda s: {k: v for k, v in s.items() if k != "adapter.beta"}), "do not fit"),
@@ -353,7 +353,7 @@ DAMAGE = {
     "changed base": (_change("base/context.txt", b"GENE9\n"), "was changed since"),
     "lost base": (_remove("base/genes.txt"), "is missing or was changed"),
     "base elsewhere": (_replace_by_link, "no links"),
-    "path": (_facts(base={"../adapted.json": "0"}), "plain files inside"),
+    "path": (_metadata(base={"../adapted.json": "0"}), "plain files inside"),
 }
 
 

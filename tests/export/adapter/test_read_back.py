@@ -47,7 +47,7 @@ def test_what_is_read_back_is_the_checkpoint(untrained: Path, backbone: MiniBack
     assert found.backbone.symbols == backbone.symbols
     assert found.aliases == {"OLDNAME": "GENE5"}
     assert found.context == ["GENE3", "GENE7", "GENE50"]
-    assert found.facts["readouts"] == ["mvc"]
+    assert found.metadata["readouts"] == ["mvc"]
 
 
 @pytest.mark.parametrize("layers", [1, 3])
@@ -67,7 +67,7 @@ def test_the_bundled_artifact_is_read_back(random: np.random.Generator) -> None:
     artifact = open_artifact(bundled_artifact())
     found = read_back(artifact)
     assert found.embeddings is not None
-    assert "gene_embeddings" in found.facts
+    assert "gene_embeddings" in found.metadata
     module = Probe(found.backbone, "mvc", 0.0).module(tangent=True)
     session = GraphSession(artifact.folder / "gdt.onnx", RuntimeSettings("cpu"))
     inputs = random_inputs(len(found.backbone.symbols), (2, 3, 9, 40), random, (-4, 6))
@@ -79,7 +79,7 @@ def test_the_bundled_artifact_is_read_back(random: np.random.Generator) -> None:
 
 def test_a_checkpoint_that_was_read_back_offers_what_it_has(untrained: Path, tmp_path: Path) -> None:
     found = read_back(open_artifact(untrained))
-    save_checkpoint(Checkpoint(found.backbone, found.aliases, found.context, found.facts), tmp_path)
+    save_checkpoint(Checkpoint(found.backbone, found.aliases, found.context, found.metadata), tmp_path)
     loaded = load_backbone("mini", tmp_path)
     assert list(loaded.backbone.card.readouts) == ["mvc"]
     for name, tensor in found.backbone.state_dict().items():

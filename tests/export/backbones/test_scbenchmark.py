@@ -35,8 +35,8 @@ def make(width: int) -> State:
 def write(folder: Path, state: State, width: int, **args: object) -> Path:
     vocabulary = {f"GENE{row}": row for row in range(GENES)} | {"<pad>": GENES, "<cls>": GENES + 1, "<eoc>": GENES + 2}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    facts = {"embsize": width, "nheads": HEADS, "nlayers": LAYERS, "cls_value": 0, "model_structure": "transformer"}
-    (folder / "args.json").write_text(json.dumps(facts | args))
+    metadata = {"embsize": width, "nheads": HEADS, "nlayers": LAYERS, "cls_value": 0, "model_structure": "transformer"}
+    (folder / "args.json").write_text(json.dumps(metadata | args))
     torch.save({f"module.{key}": value for key, value in state.items()}, folder / "best_model.pt")
     return folder
 

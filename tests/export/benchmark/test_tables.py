@@ -244,8 +244,8 @@ def test_natural_density_and_direction_have_a_row_per_method() -> None:
 
 
 def test_the_file_holds_every_table_and_the_facts() -> None:
-    facts = {"artifact": "mini", "seeds": [0, 1], "versions": {"numpy": "2", "torch": "3"}}
-    text = verdicts.markdown(duel(), facts)
+    metadata = {"artifact": "mini", "seeds": [0, 1], "versions": {"numpy": "2", "torch": "3"}}
+    text = verdicts.markdown(duel(), metadata)
     assert text.startswith("# UGRN benchmark\n\nThe Ensemble shows pairwise knowledge")
     assert text.endswith("| artifact | mini |\n| seeds | 0, 1 |\n| versions | numpy 2, torch 3 |\n")
     for section in verdicts.sections(duel()):

@@ -18,7 +18,7 @@ from ugrn.export.networks.cell_networks import (
 from ugrn.export.networks.network import Network
 from ugrn.runtime.errors import InputError
 
-FACTS = {"artifact": "ab12", "cells": "cells.h5ad", "top_share": 0.05, "min_targets": 5, "network": {"edges": 9}}
+METADATA = {"artifact": "ab12", "cells": "cells.h5ad", "top_share": 0.05, "min_targets": 5, "network": {"edges": 9}}
 NAMES = [f"GENE{row}" for row in range(40)]
 CELLS = [f"cell{row}" for row in range(30)]
 
@@ -35,14 +35,14 @@ def made(random: np.random.Generator) -> tuple[Regulons, np.ndarray, np.ndarray]
 
 def test_a_file_is_read_as_it_was_written(random: np.random.Generator, tmp_path: Path) -> None:
     regulons, activity, threshold = made(random)
-    active = write_cell_networks(tmp_path / "net.h5", regulons, CELLS, activity, threshold, FACTS)
+    active = write_cell_networks(tmp_path / "net.h5", regulons, CELLS, activity, threshold, METADATA)
     assert [path.name for path in tmp_path.iterdir()] == ["net.h5"]
     found = CellNetworks.open(tmp_path / "net.h5")
     assert np.array_equal(active, activity > threshold)
     assert np.array_equal(found.active, active)
     assert np.array_equal(found.activity, activity)
     assert np.array_equal(found.threshold, threshold)
-    assert (found.cells, found.facts) == (CELLS, FACTS)
+    assert (found.cells, found.metadata) == (CELLS, METADATA)
     assert np.array_equal(found.shares(), active.mean(0).astype(np.float32))
     for name in ("source", "indptr", "target", "weight"):
         assert np.array_equal(getattr(found.regulons, name), getattr(regulons, name))
@@ -82,7 +82,7 @@ def test_a_write_that_is_stopped_leaves_the_old_file(
     random: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: BaseException
 ) -> None:
     regulons, activity, threshold = made(random)
-    write_cell_networks(tmp_path / "net.h5", regulons, CELLS, activity, threshold, FACTS)
+    write_cell_networks(tmp_path / "net.h5", regulons, CELLS, activity, threshold, METADATA)
     before = (tmp_path / "net.h5").read_bytes()
     create = h5py.Group.create_dataset
 
@@ -94,7 +94,7 @@ def test_a_write_that_is_stopped_leaves_the_old_file(
     monkeypatch.setattr(h5py.Group, "create_dataset", failing)
     for name in ("net.h5", "new.h5"):
         with pytest.raises(type(stop)):
-            write_cell_networks(tmp_path / name, regulons, CELLS, activity + 1, threshold, FACTS)
+            write_cell_networks(tmp_path / name, regulons, CELLS, activity + 1, threshold, METADATA)
     assert [path.name for path in tmp_path.iterdir()] == ["net.h5"]
     assert (tmp_path / "net.h5").read_bytes() == before
 
@@ -102,7 +102,7 @@ def test_a_write_that_is_stopped_leaves_the_old_file(
 def test_what_a_killed_write_left_is_cleared_by_the_next(random: np.random.Generator, tmp_path: Path) -> None:
     (tmp_path / ".net.h5.tmp").write_bytes(b"torn")
     regulons, activity, threshold = made(random)
-    write_cell_networks(tmp_path / "net.h5", regulons, CELLS, activity, threshold, FACTS)
+    write_cell_networks(tmp_path / "net.h5", regulons, CELLS, activity, threshold, METADATA)
     assert [path.name for path in tmp_path.iterdir()] == ["net.h5"]
 
 
@@ -154,7 +154,7 @@ def test_bad_files_are_one_clear_error(
     path = tmp_path / "net.h5"
     regulons, activity, threshold = made(random)
     threshold[:] = -np.inf
-    write_cell_networks(path, regulons, CELLS, activity, threshold, FACTS)
+    write_cell_networks(path, regulons, CELLS, activity, threshold, METADATA)
     with h5py.File(path, "r+") as file:
         spoil(file)
     with pytest.raises(InputError, match=words):
@@ -168,7 +168,7 @@ def test_files_of_other_kinds(random: np.random.Generator, tmp_path: Path) -> No
     with pytest.raises(InputError, match="not readable as cell-specific networks"):
         CellNetworks.open(path)
     regulons, activity, threshold = made(random)
-    write_cell_networks(path, regulons, CELLS, activity, threshold, FACTS)
+    write_cell_networks(path, regulons, CELLS, activity, threshold, METADATA)
     assert is_cell_networks(path)
     with pytest.raises(InputError, match="no cell 'nobody' among its 30"):
         CellNetworks.open(path).edges("nobody")

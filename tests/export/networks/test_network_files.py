@@ -42,7 +42,7 @@ def test_a_pair_list_with_everything_that_may_be_wrong(tmp_path: Path) -> None:
     assert named(found) == sorted(EDGES, key=lambda edge: (SYMBOLS.index(edge[0]), SYMBOLS.index(edge[1])))
     assert found.weights is None
     left_out = {"empty name": 1, "unknown source": 1, "unknown target": 1, "self-pair": 1, "duplicate": 1}
-    assert found.facts == {
+    assert found.metadata == {
         "file": "net.csv",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "edges": 4,
@@ -96,8 +96,8 @@ def test_eregulons_of_scenic_plus(tmp_path: Path, suffix: str, column: str) -> N
         table.write_csv(path, separator="\t" if suffix == ".tsv" else ",")
     found = read_network(path, NAMES)
     assert named(found) == [("GENE2", "GENE3"), ("GENE9", "GENE0"), ("GENE9", "GENE1")]
-    assert found.facts["signs"] == {"activating": 2, "repressing": 1}
-    assert found.facts["left_out"] == {"further region of an edge": 2}
+    assert found.metadata["signs"] == {"activating": 2, "repressing": 1}
+    assert found.metadata["left_out"] == {"further region of an edge": 2}
     assert "(2 activating, 1 repressing)" in found.note
 
 
@@ -106,7 +106,7 @@ def test_an_edge_that_activates_and_represses_is_said_to_do_both(tmp_path: Path)
     table = pl.DataFrame({"Region": ["a", "b", "c"], "TF": ["GENE9"] * 3, "eRegulon_name": names})
     table.with_columns(Gene=pl.Series(["GENE1", "GENE1", "GENE2"])).write_csv(tmp_path / "eRegulons.csv")
     found = read_network(tmp_path / "eRegulons.csv", NAMES)
-    assert found.facts["signs"] == {"activating": 0, "repressing": 1, "of both kinds": 1}
+    assert found.metadata["signs"] == {"activating": 0, "repressing": 1, "of both kinds": 1}
 
 
 def test_regulons_as_gmt(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_regulons_as_gmt(tmp_path: Path) -> None:
     found = read_network(path, NAMES)
     expected = [("GENE2", "GENE3"), ("GENE4", "GENE5"), ("GENE4", "GENE6"), ("GENE9", "GENE0"), ("GENE9", "GENE1")]
     assert named(found) == expected
-    assert found.facts["signs"] == {"activating": 2, "repressing": 2}
+    assert found.metadata["signs"] == {"activating": 2, "repressing": 2}
     path.write_text("GENE9\tGENE1\n")
     with pytest.raises(InputError, match="regulon 1 has 2 fields; expected GMT"):
         read_network(path, NAMES)
@@ -160,17 +160,17 @@ def test_cell_networks_are_the_edges_of_any_cell(random: np.random.Generator, tm
     active = random.random((40, 3)) < [0.3, 0.0, 0.8]
     active[0] = True, False, True
     threshold = np.full(3, 0.5, np.float32)
-    facts = {"network": {}}
+    metadata = {"network": {}}
     cells = [f"c{row}" for row in range(40)]
-    write_cell_networks(tmp_path / "net.h5", regulons, cells, active.astype(np.float32), threshold, facts)
+    write_cell_networks(tmp_path / "net.h5", regulons, cells, active.astype(np.float32), threshold, metadata)
     found = read_network(tmp_path / "net.h5", NAMES)
     shares = active.mean(0)
     expected = {("GENE2", "GENE3"): shares[0], ("GENE2", "GENE5"): shares[0]}
     expected |= {("GENE9", "GENE0"): shares[2], ("GENE9", "GENE1"): shares[2]}
     assert found.weights is not None
     assert dict(zip(named(found), found.weights.tolist(), strict=True)) == pytest.approx(expected)
-    assert found.facts["left_out"] == {"of regulons that are active in no cell": 1}
-    assert found.facts["read"] == 5
+    assert found.metadata["left_out"] == {"of regulons that are active in no cell": 1}
+    assert found.metadata["read"] == 5
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ from ugrn.export.networks.per_cell import CellNetworkSettings, CellNetworkSummar
 from ugrn.runtime import NetworkSettings, load
 from ugrn.runtime.artifact.folder import Artifact, open_artifact
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.runs.store import Report
+from ugrn.runtime.progress import Progress
 
 GENES = [f"GENE{row}" for row in range(60)] + [f"OTHER{row}" for row in range(200)]
 TARGETS = {"GENE1": range(10, 20), "GENE2": range(20, 30), "GENE3": range(30, 38), "GENE4": range(38, 46)}
 SETTINGS = CellNetworkSettings(top_share=0.1)
 
 
-def quiet(unit: str) -> Report:
+def quiet(unit: str) -> Progress:
     assert unit in ("cells", "regulons")
     return lambda done, total: None
 
@@ -96,10 +96,10 @@ def test_planted_regulons_are_found(
     assert (summary.cells, summary.regulons, summary.edges) == (150, 4, 36)
     assert summary.regulons_per_cell == pytest.approx(active.sum(1).mean(), abs=0.01)
     assert summary.edges_per_cell == pytest.approx((active @ [10, 10, 8, 8]).mean(), abs=0.01)
-    assert found.facts["artifact"] == opened.digest
-    assert found.facts["cells"] == "cells.h5ad"
-    assert found.facts["network"]["file"] == "regulons.csv"
-    assert (found.facts["top_share"], found.facts["min_targets"]) == (0.1, 5)
+    assert found.metadata["artifact"] == opened.digest
+    assert found.metadata["cells"] == "cells.h5ad"
+    assert found.metadata["network"]["file"] == "regulons.csv"
+    assert (found.metadata["top_share"], found.metadata["min_targets"]) == (0.1, 5)
 
 
 def test_what_is_left_out_is_listed(written: tuple[np.ndarray, CellNetworkSummary], tmp_path: Path) -> None:
@@ -183,8 +183,8 @@ def test_other_cells_get_the_networks_of_their_neighbours(
     assert (found.active[:, 1] == (kinds == 0)).mean() > 0.95
     assert found.active[:, 2].all()
     assert set(np.round(found.activity * 5).ravel().tolist()) <= {0, 1, 2, 3, 4, 5}
-    assert found.facts["neighbours"] == 5
-    assert found.facts["network"]["cells"] == "cells.h5ad"
+    assert found.metadata["neighbours"] == 5
+    assert found.metadata["network"]["cells"] == "cells.h5ad"
     assert (summary.cells, summary.everywhere, summary.nowhere, summary.rejects) == (40, 1, 1, None)
 
 

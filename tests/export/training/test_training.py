@@ -215,8 +215,8 @@ def run_pretraining(expression: Path, genes: Path, out: Path, config: PretrainCo
 @pytest.mark.slow
 def test_pretraining_learns_the_planted_structure_and_resumes(genes: Path, expression: Path, tmp_path: Path) -> None:
     config = PretrainConfig(steps=240, tokens=512, panel=40, most_visible=4, rate=5e-3)
-    facts = run_pretraining(expression, genes, tmp_path / "whole", config)
-    assert facts["held_out"]["r2_4"] > 0.2
+    metadata = run_pretraining(expression, genes, tmp_path / "whole", config)
+    assert metadata["held_out"]["r2_4"] > 0.2
     weights = (tmp_path / "whole" / "weights.safetensors").read_bytes()
     assert not (tmp_path / "whole" / "resume.pt").exists()
     with pytest.raises(InputError, match="finished"):
@@ -224,7 +224,7 @@ def test_pretraining_learns_the_planted_structure_and_resumes(genes: Path, expre
 
     from ugrn.export.pretrain import loop as module
 
-    def stop(progress: module.Progress) -> None:
+    def stop(progress: module.TrainingStatus) -> None:
         if progress.step == 150:
             raise KeyboardInterrupt
 
@@ -245,11 +245,11 @@ def test_gene_sets_and_embeddings_reach_the_checkpoint(genes: Path, expression: 
     table = tmp_path / "table.parquet"
     write_embeddings(table, sorted(SYMBOLS), rng.normal(size=(40, 6)).astype(np.float32))
     config = PretrainConfig(steps=4, tokens=64, panel=20, most_visible=4)
-    facts = pretrain_to_folder(
+    metadata = pretrain_to_folder(
         [expression], genes, tmp_path / "out", config, Sizes(16, 1, 2, spectral=4), table, 1,
         lambda p: None, lambda s: None, gene_sets=gmt,
     )  # fmt: skip
-    assert facts["gene_embeddings"] == "table.parquet; gene sets of terms.gmt"
+    assert metadata["gene_embeddings"] == "table.parquet; gene sets of terms.gmt"
     found = load_checkpoint(tmp_path / "out").embeddings
     assert found is not None
     assert found.shape == (40, 6 + 11 + 4)  # names, sets, co-expression

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ugrn.runtime import ArtifactError, InputError, bundled_artifact, find_artifact, load
-from ugrn.runtime.artifact.library import Found, installed, locate, user_folder
+from ugrn.runtime.artifact.library import InstalledArtifact, installed, locate, user_folder
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def test_a_folder_comes_before_a_name_and_the_users_name_before_the_bundled(
     home: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert locate() == Found("mini", "bundled", bundled_artifact())
+    assert locate() == InstalledArtifact("mini", "bundled", bundled_artifact())
     assert locate("mini").folder == bundled_artifact()
     mine = shutil.copytree(artifact, home / "artifacts" / "mini")
-    assert locate("mini") == Found("mini", "user", mine)
-    assert locate() == Found("mini", "bundled", bundled_artifact())
+    assert locate("mini") == InstalledArtifact("mini", "user", mine)
+    assert locate() == InstalledArtifact("mini", "bundled", bundled_artifact())
     shutil.copytree(artifact, "mini")
-    assert locate("mini") == Found("mini", "folder", Path("mini"))
+    assert locate("mini") == InstalledArtifact("mini", "folder", Path("mini"))
     assert locate(artifact).folder == artifact
     assert load(str(artifact)).artifact.folder == artifact
 

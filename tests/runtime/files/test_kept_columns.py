@@ -59,8 +59,8 @@ def test_columns_stay_with_their_pairs_when_others_are_rejected(artifact: Path, 
     found = pl.read_csv(tmp_path / "e.csv")
     assert found.select("source", "target", "importance").rows() == [("GENE1", "GENE2", 5), ("GENE9", "GENE2", 1)]
     assert summary.rejected == {"unknown target": 1, "self-pair": 1, "duplicate": 1}
-    facts = json.loads((tmp_path / "e.csv.json").read_text())
-    assert facts["columns"] == {"kept": ["importance"], "renamed": {}}
+    metadata = json.loads((tmp_path / "e.csv.json").read_text())
+    assert metadata["columns"] == {"kept": ["importance"], "renamed": {}}
 
 
 def test_a_stopped_run_ends_with_the_same_bytes(

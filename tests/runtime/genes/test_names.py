@@ -96,17 +96,17 @@ def test_what_is_not_matched_has_a_reason() -> None:
     assert reasons["1-Mar"] == "gene turned into a date by a spreadsheet (1-Mar: MARCHF1 or MTARC1)"
     assert reasons["02-SEP"] == "gene turned into a date by a spreadsheet (02-SEP: SEPTIN2 or SEPTIN6)"
     assert (reasons["XX99"], reasons["POU5F1"]) == ("unknown gene", "")
-    assert found.say() == (
+    assert found.describe() == (
         "1 of 7 names matched as symbols; 6 not matched (1 unknown, 1 ambiguous, 2 turned into a date by a "
         "spreadsheet, 2 not in the vocabulary)"
     )
-    assert "MLL2 (ambiguous; did you mean KMT2B or KMT2D?)" in HUMAN.say_unmatched(found)
-    assert "and 1 more" in HUMAN.say_unmatched(found)
-    assert HUMAN.say_unmatched(HUMAN.match(["POU5F1"])) == ""
+    assert "MLL2 (ambiguous; did you mean KMT2B or KMT2D?)" in HUMAN.format_unmatched(found)
+    assert "and 1 more" in HUMAN.format_unmatched(found)
+    assert HUMAN.format_unmatched(HUMAN.match(["POU5F1"])) == ""
     table = HUMAN.table(found)
     assert table["symbol"].to_list() == ["", "", "", "", "", "", "POU5F1", ""]
     assert table["did_you_mean"][0] == "KMT2B KMT2D"
-    assert HUMAN.match(["XX99"]).say() == "none of 1 names matched; 1 not matched (1 unknown)"
+    assert HUMAN.match(["XX99"]).describe() == "none of 1 names matched; 1 not matched (1 unknown)"
 
 
 def test_the_note_is_for_lists_that_are_not_plain_symbols() -> None:
@@ -187,8 +187,8 @@ def test_the_commands_say_what_the_names_were(tmp_path: Path) -> None:
     done = runner.invoke(app, ["score", str(tmp_path / "pairs.csv"), "-o", str(tmp_path / "e.csv")])
     assert done.exit_code == 0, done.output
     assert "4 of 6 names matched as Ensembl ids, 1 as symbols; 1 not matched (1 ambiguous)" in done.stderr
-    facts = json.loads((tmp_path / "e.csv.json").read_text())["genes"]
-    assert facts == {
+    metadata = json.loads((tmp_path / "e.csv.json").read_text())["genes"]
+    assert metadata == {
         "distinct": 6,
         "unknown": 1,
         "matched_as": {"Ensembl id": 4, "symbol": 1},

@@ -176,10 +176,10 @@ def test_files_hold_the_same_network(joined: Path, tmp_path: Path, suffix: str, 
     assert calls[-1] == (total, total)
     assert summary.scored + summary.self_pairs == total
     assert summary.written == len(expected)
-    facts = json.loads((tmp_path / f"net{suffix}.json").read_text())
-    assert (facts["scored"], facts["written"], facts["rejected"]) == (summary.scored, summary.written, {})
-    assert facts["settings"]["top_k"] == settings.top_k
-    assert facts["artifact"]["sha256"] == scorer.artifact.digest
+    metadata = json.loads((tmp_path / f"net{suffix}.json").read_text())
+    assert (metadata["scored"], metadata["written"], metadata["rejected"]) == (summary.scored, summary.written, {})
+    assert metadata["settings"]["top_k"] == settings.top_k
+    assert metadata["artifact"]["sha256"] == scorer.artifact.digest
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"s.txt", "t.txt.gz", output.name, f"{output.name}.json"}
 

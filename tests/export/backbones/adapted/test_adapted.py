@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ugrn.export.adapter.train import adapter_for
 from ugrn.export.backbones.adapted.backbone import OTHER_READOUT, AdaptedBackbone, predict_adapted
-from ugrn.export.backbones.adapted.graph_adapter import Edges, GraphAdapter
+from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors, GraphAdapter
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.bundle.folder import ExportSettings, write_artifact
 from ugrn.export.graph.graph import Probe, autograd_reference, random_inputs
@@ -52,7 +52,7 @@ def adapted(backbone: Backbone, readout: str, random: np.random.Generator, train
             adapter.nobody.normal_()
             for name in ("query", "key", "value", "out"):
                 getattr(adapter, name).weight.mul_(4.0)
-        table = adapter.structures(backbone.gene_tokens(torch.arange(genes)), [Edges(ends[0], ends[1])])
+        table = adapter.structures(backbone.gene_tokens(torch.arange(genes)), [EdgeTensors(ends[0], ends[1])])
     return AdaptedBackbone(backbone, adapter, table, cast(Any, readout)).eval()
 
 

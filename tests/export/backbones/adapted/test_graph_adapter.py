@@ -12,18 +12,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ugrn.export.backbones.adapted.graph_adapter import AdapterConfig, Edges, GraphAdapter, GraphSAGE, neighbour_mean
+from ugrn.export.backbones.adapted.graph_adapter import (
+    AdapterConfig,
+    EdgeTensors,
+    GraphAdapter,
+    GraphSAGE,
+    neighbour_mean,
+)
 from ugrn.export.graph.graph import _quiet
 
 GENES, EDGES, CELLS = 9, 30, 3
 
 
-def some_edges(random: np.random.Generator, weights: str = "none") -> Edges:
+def some_edges(random: np.random.Generator, weights: str = "none") -> EdgeTensors:
     """Edges, some of them there twice; genes 7 and 8 have none. Weights: none, one, or per cell."""
     ends = [torch.from_numpy(random.integers(0, 7, EDGES)) for _ in range(2)]
     shape = {"none": None, "one": (EDGES,), "per cell": (CELLS, EDGES)}[weights]
     found = None if shape is None else torch.from_numpy(random.uniform(0.1, 2, shape))
-    return Edges(ends[0], ends[1], found)
+    return EdgeTensors(ends[0], ends[1], found)
 
 
 def normal(random: np.random.Generator, *shape: int) -> Tensor:
@@ -96,12 +102,12 @@ def test_the_order_of_edges_does_not_matter_and_directions_do(random: np.random.
     nets = [some_edges(random, "one"), some_edges(random)]
     order = torch.from_numpy(random.permutation(EDGES))
     mixed = [
-        Edges(each.sources[order], each.targets[order], None if each.weights is None else each.weights[order])
+        EdgeTensors(each.sources[order], each.targets[order], None if each.weights is None else each.weights[order])
         for each in nets
     ]
     found = adapter.structures(x, nets)
     torch.testing.assert_close(adapter.structures(x, mixed), found, rtol=0, atol=1e-12)
-    turned = [Edges(each.targets, each.sources, each.weights) for each in nets]
+    turned = [EdgeTensors(each.targets, each.sources, each.weights) for each in nets]
     assert (adapter.structures(x, turned) - found).abs().max() > 1e-3
 
 
@@ -118,7 +124,7 @@ def test_genes_without_an_edge_get_a_structure_of_their_own_token(random: np.ran
     adapter = GraphAdapter(AdapterConfig(6, 5, 8, 2)).double()
     x = normal(random, GENES, 5)
     none = torch.zeros(0, dtype=torch.int64)
-    alone = adapter.structures(x, [Edges(none, none)])
+    alone = adapter.structures(x, [EdgeTensors(none, none)])
     some = adapter.structures(x, [some_edges(random)])
     torch.testing.assert_close(some[7:], alone[7:], rtol=0, atol=1e-12)
     assert torch.isfinite(alone).all()
@@ -186,7 +192,7 @@ class Passing(nn.Module):
         self.register_buffer("genes", genes)
 
     def forward(self, sources: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        return self.adapter.structures(cast(Tensor, self.genes), [Edges(sources, targets, weights)])
+        return self.adapter.structures(cast(Tensor, self.genes), [EdgeTensors(sources, targets, weights)])
 
 
 def test_message_passing_exports_with_any_number_of_edges(tmp_path: Path, random: np.random.Generator) -> None:

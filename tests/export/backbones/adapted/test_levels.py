@@ -12,7 +12,7 @@ import torch
 
 from ugrn.export.adapter.cells import TrainingCells, read_training_cells
 from ugrn.export.adapter.train import AdaptConfig, adapter_for, draw_batch
-from ugrn.export.backbones.adapted.graph_adapter import Edges
+from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors
 from ugrn.export.backbones.adapted.levels import Levels, randomised, structure_table, without_edges
 from ugrn.export.backbones.mini import CARD, MiniBackbone
 from ugrn.export.model.base import BackboneCard
@@ -31,7 +31,7 @@ def network_file(random: np.random.Generator, weighted: bool, edges: int = 80) -
     return WeightedNetwork(network, weights)
 
 
-def as_set(edges: Edges, genes: np.ndarray) -> set[tuple[int, int]]:
+def as_set(edges: EdgeTensors, genes: np.ndarray) -> set[tuple[int, int]]:
     return set(zip(genes[edges.sources].tolist(), genes[edges.targets].tolist(), strict=True))
 
 
@@ -75,7 +75,7 @@ def test_links_are_the_strongest_coexpression_of_measured_genes(random: np.rando
         count = sum(a == source and b in column for a, b in edges)
         others = sorted((g for g in inside if g != source), key=lambda g: -likeness[column[source], column[g]])  # noqa: B023
         expected |= {(source, other) for other in others[:count]}
-    found = Edges(torch.from_numpy(level.links.sources), torch.from_numpy(level.links.targets))
+    found = EdgeTensors(torch.from_numpy(level.links.sources), torch.from_numpy(level.links.targets))
     assert as_set(found, levels.genes) == expected
 
 
@@ -164,7 +164,7 @@ def test_what_a_backbone_does_not_know_is_neither_shown_nor_asked(write_cells: W
     counts[3] = 0
     counts[3, 5] = 40  # one expressed gene: nothing is left to ask
     fewer = cells(write_cells, counts, expressed)
-    assert fewer.facts["cells"] == 39
+    assert fewer.metadata["cells"] == 39
     assert "1 cells without a gene that can be shown were left out" in fewer.note
 
 
@@ -194,8 +194,8 @@ def test_a_tenth_is_held_out_and_never_drawn(write_cells: Written) -> None:
     values[:, 1] = 1.0  # does not vary
     training = cells(write_cells, values)
     assert training.held_out.sum() == 5
-    assert training.facts["held_out"] == 5
-    assert training.facts["genes"] == 59
+    assert training.metadata["held_out"] == 5
+    assert training.metadata["genes"] == 59
     assert 1 not in training.genes
     config = AdaptConfig(cells=4, most_shown=29, asked=59)
     held = set(training.values[training.held_out][:, 0].tolist())
