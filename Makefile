@@ -1,39 +1,58 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
-PACKAGES := -p ugrn.runtime -p ugrn.cli -p ugrn.export -p ugrn.web -p ugrn.artifacts -p bench
-SOURCES := $(shell git ls-files export web runtime cli artifacts pyproject.toml README.md)
+LOCK := constraints.txt
+PACKAGES := runtime cli artifacts export web
+EXTRAS := cpu,bench,pandas,test,text
+PIP := -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-latest check bench lock release clean
 
 demo: $(DEMO)/ready  ## lean install (no torch), then score the bundled artifact's example pairs
 	$(DEMO)/bin/ugrn score --example -o demo-edges.csv --top 15
 
 # Two workers share two cores: with more threads each they would wait for each other.
 test: export OMP_NUM_THREADS := 1
-test: check  ## everything: ruff, mypy strict, pytest
+test: check  ## everything that must hold before a merge: ruff, mypy strict, the rooms' rules, pytest
 	$(DEV)/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 	$(DEV)/bin/python -m pytest -m slow --numprocesses 2 --dist loadfile
 
 check: $(DEV)/ready
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
-	$(DEV)/bin/mypy $(PACKAGES)
+	$(DEV)/bin/mypy $(PACKAGES:%=-p ugrn.%) -p bench
+	$(DEV)/bin/lint-imports
+
+test-latest:  ## the same with the newest versions of everything, as if there were no constraints.txt
+	$(MAKE) test DEV=.venv-latest LOCK=/dev/null
+
+lock: $(DEV)/ready  ## choose the newest versions anew, for constraints.txt
+	$(DEV)/bin/uv pip compile pyproject.toml $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) \
+		--universal --python-version 3.11 --upgrade --no-annotate --custom-compile-command "make lock" -o $(LOCK)
 
 bench: $(DEV)/ready  ## the bundled artifact on real networks, next to controls; needs ../shared/data, 40 minutes
 	$(DEV)/bin/ugrn benchmark ../shared/data -o benchmark-results
 
+release: $(DEV)/ready  ## sdist and wheel in dist/, checked, and tried in an environment of their own; publishes nothing
+	$(DEV)/bin/python .ci/release.py
+
 clean:
-	rm -rf $(DEMO) $(DEV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) $(DEV) .venv-latest build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-$(DEMO)/ready: $(SOURCES)
+$(DEMO)/ready: $(LOCK) $(shell git ls-files $(PACKAGES) pyproject.toml README.md)
 	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python $(PIP) install -c $(LOCK) setuptools
+	$(DEMO)/bin/python $(PIP) install -c $(LOCK) --no-build-isolation '.[cpu]'
 	rm -rf build *.egg-info
-	$(DEMO)/bin/python -m pip install --quiet --disable-pip-version-check '.[cpu]'
 	touch $@
 
-$(DEV)/ready: $(SOURCES)
+# Editable: a change of a module needs no new install. The type checker reads packages by their names, from links.
+$(DEV)/ready: $(LOCK) pyproject.toml
 	$(PYTHON) -m venv $(DEV)
-	rm -rf build *.egg-info
-	$(DEV)/bin/python -m pip install --quiet --disable-pip-version-check '.[cpu,benchmark,text,test,bench]'
+	$(DEV)/bin/python $(PIP) install -c $(LOCK) setuptools
+	$(DEV)/bin/python $(PIP) install -c $(LOCK) --no-build-isolation -e '.[$(EXTRAS)]'
+	mkdir -p $(DEV)/types/ugrn
+	for package in $(PACKAGES); do ln -sfn "$(CURDIR)/$$package" $(DEV)/types/ugrn/$$package; done
 	touch $@
+
+comma := ,
