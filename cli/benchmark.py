@@ -61,7 +61,7 @@ def command(
         from ugrn.export.benchmark.datasets import read_datasets
         from ugrn.export.benchmark.evaluate import Protocol
         from ugrn.export.benchmark.methods import Training
-        from ugrn.export.training.translator import TranslatorConfig
+        from ugrn.export.training.examples import TranslatorConfig
     from ugrn.runtime import load
 
     name, _, network = train.partition("/")

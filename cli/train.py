@@ -47,7 +47,8 @@ def command(
     console = Console(quiet, json)
     with needs("export", "ugrn train"):
         from ugrn.export.bundle.folder import add_translator, check_folder
-        from ugrn.export.training.translator import TranslatorConfig, train_on_network
+        from ugrn.export.training.examples import TranslatorConfig
+        from ugrn.export.training.translator import train_on_network
     from ugrn.runtime import load
 
     check_folder(output or Path(artifact), overwrite=output is None)

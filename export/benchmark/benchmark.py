@@ -21,7 +21,7 @@ from ugrn.runtime.artifact.folder import file_entry
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.results import replace_with
 
-from ..training.translator import TranslatorConfig
+from ..training.examples import TranslatorConfig
 from . import controls, plots, report, verdicts
 from .build import Sources
 from .datasets import DataSet, Network, networks_folder

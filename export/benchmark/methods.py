@@ -16,7 +16,8 @@ from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.progress import Progress
 from ugrn.runtime.translator.translator import EMB, Translator
 
-from ..training.translator import TranslatorConfig, fit_on_edges
+from ..training.examples import TranslatorConfig
+from ..training.translator import fit_on_edges
 from . import classical
 from .datasets import DataSet, Network
 from .features import PairFeatures, known_block, known_ids, spread

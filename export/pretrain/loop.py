@@ -33,7 +33,7 @@ EVAL_STEP = 1 << 40
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """What `pretrain` reports: step, steps, loss of the last steps, and held-out scores where measured."""
+    """Step, steps, mean loss since the last report, and held-out scores where they were measured."""
 
     step: int
     steps: int

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Array
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.results import replace_with
 
@@ -101,15 +101,7 @@ def pretrain_to_folder(
     context = rank_context(corpus, vocabulary.symbols)
     spectral = spectral_embeddings(corpus, sizes.spectral, config.seed)
     if config.description_share > 0:
-        joined = [np.sqrt(SETS_WEIGHT if name == "sets" else 1.0) * _rows_of_one(blocks[name]) for name in blocks]
-        corpus = add_description_rows(
-            corpus,
-            np.concatenate(joined, axis=1),
-            config.description_share,
-            described,
-            "that of its parts" if gene_sets else "public domain",
-            seed=config.seed,
-        )
+        corpus = _with_description_rows(corpus, blocks, described, config)
     blocks["expression"] = spectral
     tokens = np.concatenate([_unit(block) for block in blocks.values()], axis=1)
     size = sizes.config(tokens.shape[1])
@@ -130,6 +122,16 @@ def pretrain_to_folder(
     return metadata
 
 
+def _with_description_rows(
+    corpus: Corpus, blocks: Mapping[str, Array], described: str, config: PretrainConfig
+) -> Corpus:
+    """The corpus with rows drawn from the genes' descriptions, blocks ``[V, E]`` of names and perhaps of gene sets."""
+    joined = [np.sqrt(SETS_WEIGHT if name == "sets" else 1.0) * _rows_of_one(blocks[name]) for name in blocks]
+    licence = "that of its parts" if "sets" in blocks else "public domain"
+    share = config.description_share
+    return add_description_rows(corpus, np.concatenate(joined, axis=1), share, described, licence, seed=config.seed)
+
+
 def rank_context(corpus: Corpus, symbols: list[str]) -> list[str]:
     """Genes fit for a virtual cell's context: usable in most sources (drawn by weight), best first."""
     usable = np.zeros(len(symbols))
@@ -139,26 +141,24 @@ def rank_context(corpus: Corpus, symbols: list[str]) -> list[str]:
     return [symbols[row] for row in best]
 
 
-def _unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+def _unit(embeddings: Array) -> Array:
     """Centred, with a standard deviation of one over all entries."""
     centred = embeddings - embeddings.mean(0)
     return np.asarray(centred / max(float(centred.std()), 1e-12), np.float32)
 
 
-def _rows_of_one(block: NDArray[np.float32]) -> NDArray[np.float32]:
+def _rows_of_one(block: Array) -> Array:
     """Every row with length one, or zero."""
     return np.asarray(block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12), np.float32)
 
 
-def _leading(block: NDArray[np.float32], rank: int) -> NDArray[np.float32]:
+def _leading(block: Array, rank: int) -> Array:
     """The leading principal components of an already centred block ``[V, E]``: ``[V, at most rank]``."""
     _, vectors = np.linalg.eigh(block.T @ block)
     return np.asarray(block @ vectors[:, ::-1][:, :rank], np.float32)
 
 
-def _embeddings(
-    given: Path | None, vocabulary: Vocabulary, folder: Path, notify: Callable[[str], None]
-) -> NDArray[np.float32]:
+def _embeddings(given: Path | None, vocabulary: Vocabulary, folder: Path, notify: Callable[[str], None]) -> Array:
     if given is not None:
         return read_embeddings(given, vocabulary.symbols)
     kept = folder / "gene_embeddings.parquet"

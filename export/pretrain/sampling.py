@@ -1,4 +1,4 @@
-"""What a pretraining step sees: rows from all sources, a few visible genes, a panel of asked ones."""
+"""The draws of a pretraining step: rows from all sources, a few visible genes, a panel of asked ones."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Vocabulary:
 
     @cached_property
     def names(self) -> GeneNames:
-        """How to look up the genes of a source."""
+        """Names and synonyms by which the genes of a source are looked up."""
         return GeneNames(self.symbols)
 
 

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Doubles
 from ugrn.runtime.translator.translator import Calibration, CalibrationKind, sigmoid
 
 
 def reliability(
     labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any], bins: int = 10
 ) -> list[dict[str, float]]:
-    """Mean ``probability``, ``observed`` share of edges and share of the ``weight``, per group of equal weight.
+    """Mean ``probability``, ``observed`` share of edges and share of the ``weight``, per group of equal weight; of pairs ``[N]``.
 
     Groups without weight are left out, so there may be fewer than `bins`.
     """
@@ -37,18 +37,18 @@ def reliability(
 def calibration_error(
     labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any], bins: int = 10
 ) -> float:
-    """Expected calibration error over `bins` groups of equal weight (Naeini et al. 2015)."""
+    """Expected calibration error of pairs ``[N]``, over `bins` groups of equal weight (Naeini et al. 2015)."""
     groups = reliability(labels, probabilities, weights, bins)
     return sum(abs(each["observed"] - each["probability"]) * each["weight"] for each in groups)
 
 
 def brier(labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any]) -> float:
-    """Weighted mean squared difference of probability and label."""
+    """Weighted mean squared difference of probability ``[N]`` and label ``[N]``."""
     return float(np.average((probabilities - labels) ** 2, weights=weights))
 
 
 def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) -> tuple[Calibration, dict[str, Any]]:
-    """The simplest calibration whose cross-validated Brier score is the best but for noise, refitted on all pairs.
+    """The simplest calibration whose cross-validated Brier score is the best but for noise, refitted on all pairs ``[N]``.
 
     Noise is one standard error of the paired difference, as in the one-standard-error rule of Breiman et al.
     (1984): isotonic steps fitted to noise tie pairs that the logits tell apart.
@@ -60,7 +60,7 @@ def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) 
     rng = np.random.default_rng(seed)
     fold = rng.integers(0, 5, len(logits))
     scores: dict[str, dict[str, float]] = {}
-    errors: dict[str, NDArray[np.float64]] = {}
+    errors: dict[str, Doubles] = {}
     bins: dict[str, list[dict[str, float]]] = {}
     kinds: tuple[CalibrationKind, ...] = ("none", "temperature", "platt", "isotonic")
     for kind in kinds:
@@ -80,15 +80,15 @@ def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) 
     return fit_calibration(chosen, logits, labels, weights), report
 
 
-def _no_worse(excess: NDArray[np.float64], weights: NDArray[Any]) -> bool:
-    """Whether a mean of paired differences is within one standard error of zero, or below."""
+def _no_worse(excess: Doubles, weights: NDArray[Any]) -> bool:
+    """True where the mean of paired differences is within one standard error of zero, or below."""
     mean = np.average(excess, weights=weights)
     error = np.sqrt(np.sum((weights * (excess - mean)) ** 2)) / np.sum(weights)
     return bool(mean <= error)
 
 
 def fit_calibration(kind: CalibrationKind, logits: Array, labels: Array, weights: Array) -> Calibration:
-    """Fit one kind of calibration map."""
+    """Fit one kind of calibration map to logits ``[N]`` and labels ``[N]``."""
     one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
     if kind == "none":
         return Calibration(kind, one, zero)

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Ids
 from ugrn.runtime.errors import InputError
 
 Regime = Literal["random", "same-source", "degree-aware"]
@@ -23,11 +24,11 @@ Pairs = NDArray[np.int64]
 
 def draw_negatives(
     edges: Pairs,
-    genes: NDArray[np.int64],
+    genes: Ids,
     regime: Regime,
     rng: np.random.Generator,
     known: Pairs | None = None,
-    sources: NDArray[np.int64] | None = None,
+    sources: Ids | None = None,
 ) -> Pairs:
     """Draw one negative per edge.
 
@@ -76,5 +77,5 @@ def draw_negatives(
     return np.stack([keys // span, keys % span], axis=1)
 
 
-def _keys(pairs: Pairs, span: int) -> NDArray[np.int64]:
+def _keys(pairs: Pairs, span: int) -> Ids:
     return pairs[:, 0].astype(np.int64) * span + pairs[:, 1]

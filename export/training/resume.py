@@ -1,4 +1,4 @@
-"""What training runs share: their state on disk, from which a stopped run goes on, and the learning rate of a step."""
+"""The state of a training run on disk, from which a stopped run goes on, and the learning rate of a step."""
 
 from __future__ import annotations
 

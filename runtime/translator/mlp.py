@@ -40,7 +40,9 @@ class Mlp:
         units = [np.empty((len(bias), min(COLUMNS, total)), np.float32) for bias in self.biases[:-1]]
         for first in range(0, total, COLUMNS):
             columns = slice(first, first + COLUMNS)
-            x = features[:, columns] - self.centre[:, None]  # [F, n]
+            x = np.subtract(
+                features[:, columns], self.centre[:, None], order="C"
+            )  # [F, n], the same bits in any layout
             np.divide(x, self.scale[:, None], out=x)
             np.arcsinh(x, out=x)
             for weight, bias, unit in zip(self.weights[:-1], self.biases[:-1], units, strict=True):

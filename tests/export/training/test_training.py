@@ -27,14 +27,9 @@ from ugrn.export.pretrain.sampling import Batch, PretrainConfig, Sampler
 from ugrn.export.pretrain.vocabulary import read_embeddings, read_vocabulary, write_embeddings
 from ugrn.export.registry import load_backbone
 from ugrn.export.training.calibration import brier, calibration_error, choose_calibration
+from ugrn.export.training.examples import Examples, LabelledPairs, TranslatorConfig, split_edges
 from ugrn.export.training.negatives import REGIMES, draw_negatives
-from ugrn.export.training.translator import (
-    Examples,
-    LabelledPairs,
-    TranslatorConfig,
-    fit_translator,
-    split_edges,
-)
+from ugrn.export.training.translator import fit_translator
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.translator.translator import sigmoid
 
