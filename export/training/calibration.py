@@ -16,7 +16,11 @@ from ugrn.runtime.translator.translator import Calibration, CalibrationKind, sig
 def reliability(
     labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[Any], bins: int = 10
 ) -> list[dict[str, float]]:
-    """Mean ``probability``, ``observed`` share of edges and share of the ``weight``, per group of equal weight; of pairs ``[N]``.
+    """Mean ``probability``, ``observed`` share of edges and share of the ``weight``, per group of equal weight.
+
+    Args:
+        labels, probabilities, weights: of pairs, ``[N]`` each.
+        bins: number of groups.
 
     Groups without weight are left out, so there may be fewer than `bins`.
     """
@@ -48,7 +52,11 @@ def brier(labels: NDArray[Any], probabilities: NDArray[Any], weights: NDArray[An
 
 
 def choose_calibration(logits: Array, labels: Array, weights: Array, seed: int) -> tuple[Calibration, dict[str, Any]]:
-    """The simplest calibration whose cross-validated Brier score is the best but for noise, refitted on all pairs ``[N]``.
+    """The simplest calibration whose cross-validated Brier score is the best but for noise, refitted on all pairs.
+
+    Args:
+        logits, labels, weights: of pairs, ``[N]`` each.
+        seed: of the folds.
 
     Noise is one standard error of the paired difference, as in the one-standard-error rule of Breiman et al.
     (1984): isotonic steps fitted to noise tie pairs that the logits tell apart.
