@@ -117,7 +117,7 @@ def test_regulons_as_gmt(tmp_path: Path) -> None:
     assert named(found) == expected
     assert found.metadata["signs"] == {"activating": 2, "repressing": 2}
     path.write_text("GENE9\tGENE1\n")
-    with pytest.raises(InputError, match="regulon 1 has 2 fields; expected GMT"):
+    with pytest.raises(InputError, match="line 1 has 2 fields; expected GMT"):
         read_network(path, NAMES)
     path.write_text("")
     with pytest.raises(InputError, match="it is empty"):

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ugrn.export.networks.positions import Places, gene_places, near, peak_places, read_table
+from ugrn.export.networks.positions import Places, gene_places, near, peak_places
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.text_tables import read_table
 
 
 def test_names_of_peaks() -> None:

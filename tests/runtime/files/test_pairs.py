@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ugrn.runtime.engine.probe import plan_blocks
 from ugrn.runtime.errors import PairListError
-from ugrn.runtime.files import pairs as module
+from ugrn.runtime.files import pair_tables as module
 from ugrn.runtime.files.pairs import PairList, read_pairs, source_bounds, write_pair_batches
 from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.genes.pairs import resolve_pairs
@@ -154,7 +154,7 @@ def test_pair_batches_round_trip(tmp_path: Path) -> None:
     names = GeneNames([f"G{i}" for i in range(30)])
     rows = [(f"G{a}", f"G{b}") for a, b in rng.permutation([(a, b) for a in range(30) for b in range(a)])]
     resolved = resolve_pairs(read_pairs(rows), names)
-    write_pair_batches(resolved, tmp_path / "pairs.h5")
+    write_pair_batches(resolved.pairs, resolved.ids, resolved.sorted_rows, tmp_path / "pairs.h5")
     assert as_list(read_pairs(tmp_path / "pairs.h5")) == rows
     with h5py.File(tmp_path / "pairs.h5") as file:
         indptr, source = file["sources/indptr"][:], file["pairs/source"][:]
