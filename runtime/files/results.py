@@ -123,7 +123,7 @@ def scan_results(path: Path) -> pl.LazyFrame:
     Raises:
         InputError: its suffix is another, or its HDF5 is damaged; damaged text and Parquet are polars' errors.
     """
-    suffix = full_suffix(path).lower()
+    suffix = full_suffix(Path(path.name.lower()))
     if suffix == ".parquet":
         return pl.scan_parquet(path)
     if suffix == ".h5":
@@ -167,7 +167,7 @@ def read_hdf5(path: Path) -> tuple[list[str], Batch]:
             "as ugrn writes them"
         )
         raise PairListError(message) from error
-    if not point_into(len(genes), source, target) or len(columns) not in (0, len(source)):
+    if not point_into(len(genes), source, target) or (columns.width and len(columns) != len(source)):
         message = f"{path}: its edges point past its {len(genes)} genes, or are not equally many; make it again"
         raise PairListError(message)
     return genes, (source.astype(np.int32), target.astype(np.int32), columns)
