@@ -139,15 +139,16 @@ def _codes(column: pl.Series, known: pl.DataFrame) -> Codes:
 
 
 def _read_hdf5(path: Path) -> PairList:
-    if not is_hdf5_result(path):
-        found = _read_pair_batches(path)
-    else:
-        genes, (source, target, columns) = read_hdf5(path)
-        found = PairList([name.strip() for name in genes], source, target, None, columns)
-    if not len(found):
+    pairs = _read_result(path) if is_hdf5_result(path) else _read_pair_batches(path)
+    if not len(pairs):
         message = f"{path}: no pairs found"
         raise PairListError(message)
-    return found
+    return pairs
+
+
+def _read_result(path: Path) -> PairList:
+    genes, (source, target, columns) = read_hdf5(path)
+    return PairList([name.strip() for name in genes], source, target, None, columns)
 
 
 def _read_pair_batches(path: Path) -> PairList:

@@ -12,7 +12,11 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.networks import read_gmt, read_network_pairs, regulon_signs
 from ugrn.runtime.files.pairs import PairList
 
-GMT = "GATA1(+)\tmotif\tKLF1\tGYPA\nTAL1_(1g)\t\tGYPA\n \nKLF1_extended_-/+_(1g)\tx\tHBB\t\tHBA1\r\nSPI1 targets\tx\tCSF1R\n"
+GMT = (
+    "GATA1(+)\tmotif\tKLF1\tGYPA\nTAL1_(1g)\t\tGYPA\n \n"
+    "KLF1_extended_-/+_(1g)\tx\tHBB\t\tHBA1\r\nSPI1 targets\tx\tCSF1R\n"
+)
+EDGES = [("GATA1", "KLF1"), ("GATA1", "GYPA"), ("TAL1", "GYPA"), ("KLF1", "HBB"), ("KLF1", "HBA1"), ("SPI1", "CSF1R")]
 
 
 def ends(pairs: PairList) -> list[tuple[str, str]]:
@@ -53,15 +57,7 @@ def test_what_is_no_gmt_is_named(tmp_path: Path, raw: bytes, words: str) -> None
 def test_regulons_are_edges_of_the_gene_they_are_named_by(tmp_path: Path) -> None:
     (tmp_path / "regulons.gmt").write_text(GMT)
     pairs = read_network_pairs(tmp_path / "regulons.gmt")
-    expected = [
-        ("GATA1", "KLF1"),
-        ("GATA1", "GYPA"),
-        ("TAL1", "GYPA"),
-        ("KLF1", "HBB"),
-        ("KLF1", "HBA1"),
-        ("SPI1", "CSF1R"),
-    ]
-    assert ends(pairs) == expected
+    assert ends(pairs) == EDGES
     signs = regulon_signs(pairs)
     assert signs is not None
     assert signs.to_list() == ["+", "+", None, "-", "-", None]
