@@ -1,4 +1,4 @@
-"""Where peaks and genes lie, and which of them are near each other."""
+"""Places of peaks and genes, and the pairs of them that are near each other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Places:
     """Points of a genome, one to a row.
 
     Attributes:
-        names: what lies there.
+        names: of the peaks or genes that lie there.
         chromosome: without a leading ``chr``; empty where the place is not known.
         at: base pairs; nan where the place is not known.
         keys: the place as a text, by which it is found under another name.
@@ -44,7 +44,7 @@ class Places:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Which places are, bool."""
+        """True where a place is known, bool, one to a row."""
         return np.asarray(np.isfinite(self.at) & np.array([bool(name) for name in self.chromosome], bool))
 
 

@@ -22,7 +22,7 @@ REGION = "Region"
 """The column of eRegulons of which an edge has several."""
 SET_NAMES = ("eRegulon_name", "Gene_signature_name", "Region_signature_name", "Consensus_name")
 SIGN = r"[_(]([+-])"
-"""In ``GATA1_direct_+/+_(12g)``, ``GATA1_+_+_(9r)`` and ``GATA1(+)``: how the TF goes with its target."""
+"""The sign of a TF's effect in ``GATA1_direct_+/+_(12g)``, ``GATA1_+_+_(9r)`` and ``GATA1(+)``."""
 AFTER_TF = re.compile(r"[_(\s]")
 
 
@@ -47,10 +47,10 @@ def read_gmt(path: Path) -> list[GeneSet]:
         message = f"{path}: cannot be read ({error}); expected gene sets or regulons as GMT"
         raise InputError(message) from error
     lines = [(number, line.split("\t")) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    found = next((f"line {number} has {len(fields)} fields" for number, fields in lines if len(fields) < 3), "")
-    if found or not lines:
+    wrong = next((f"line {number} has {len(fields)} fields" for number, fields in lines if len(fields) < 3), "")
+    if wrong or not lines:
         message = (
-            f"{path}: {found or 'it is empty'}; expected GMT: a name, a description and genes on each line, tabs "
+            f"{path}: {wrong or 'it is empty'}; expected GMT: a name, a description and genes on each line, tabs "
             "between them"
         )
         raise InputError(message)

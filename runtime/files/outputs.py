@@ -15,15 +15,15 @@ def check_output(path: Path, reads: Iterable[object] = (), name: str = "ugrn") -
 
     Args:
         path: of the result; its rejects go to `rejects_path`.
-        reads: what the run reads; the paths among it must not be overwritten.
+        reads: the inputs of the run; the paths among them must not be overwritten.
         name: of the format, see `output_format`.
 
     Raises:
         InputError: unknown format, or see `check_written`.
     """
-    found = output_format(path, name)
+    to = output_format(path, name)
     check_written([path, rejects_path(path), sidecar_path(path)], reads)
-    return found
+    return to
 
 
 def check_written(written: Sequence[Path], reads: Iterable[object] = ()) -> None:
@@ -31,7 +31,7 @@ def check_written(written: Sequence[Path], reads: Iterable[object] = ()) -> None
 
     Args:
         written: the output, then what is written beside it.
-        reads: what the run reads; the paths among it must not be overwritten.
+        reads: the inputs of the run; the paths among them must not be overwritten.
 
     Raises:
         InputError: their folder is missing or not writable, something that is no file is in the place of one, or one
