@@ -10,7 +10,7 @@ import typer
 
 from ugrn.runtime import NetworkSettings, Scorer
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import check_output
+from ugrn.runtime.files.outputs import check_output
 from ugrn.runtime.genes.pairs import format_counts
 
 from .console import Console

@@ -10,6 +10,8 @@ import typer
 
 from ugrn.runtime import ScoreSettings, Summary, load
 from ugrn.runtime.files.formats import LAYOUTS
+from ugrn.runtime.files.results import scan_results
+from ugrn.runtime.files.tables import ENDS
 from ugrn.runtime.genes.pairs import format_counts
 
 from .console import Console, Json, Quiet
@@ -120,15 +122,9 @@ def _print_summary(summary: Summary, output: Path, console: Console) -> None:
 
 def _strongest(path: Path, count: int, probability: str) -> str:
     """The strongest edges of a result, as a table."""
-    lazy = (
-        pl.scan_parquet(path)
-        if path.suffix == ".parquet"
-        else pl.scan_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
-    )
-    rows = (
-        lazy.select("source", "target", pl.col(probability).cast(pl.Float32).alias("p")).top_k(count, by="p").collect()
-    )
-    width = max(8, *(len(name) for column in ("source", "target") for name in rows[column]))
+    edges = scan_results(path).select(*ENDS, pl.col(probability).cast(pl.Float32).alias("p"))
+    rows = edges.top_k(count, by="p").collect()
+    width = max(8, *(len(name) for column in ENDS for name in rows[column]))
     lines = [f"{'source':<{width}}  {'target':<{width}}  probability"]
     lines += [f"{s:<{width}}  {t:<{width}}  {p:.3f}" for s, t, p in rows.sort("p", descending=True).iter_rows()]
     return "\n".join(lines)

@@ -18,8 +18,9 @@ from .engine.probe import MOST_SOURCES, Features, Prober, plan_blocks
 from .engine.session import RuntimeSettings
 from .engine.states import CellState, in_state
 from .errors import InputError
+from .files.outputs import check_output
 from .files.pairs import PairsLike, read_pairs, source_bounds
-from .files.results import check_output, write_results
+from .files.results import write_results
 from .files.tables import frame
 from .genes.lists import GenesLike, read_network_genes
 from .genes.pairs import ResolvedPairs, format_counts, resolve_pairs

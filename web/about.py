@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from ugrn.runtime.artifact.folder import Artifact
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import sidecar_path
+from ugrn.runtime.files.outputs import sidecar_path
 
 CARD = "MODEL_CARD.md"
 

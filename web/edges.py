@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.results import scan_results
+from ugrn.runtime.files.tables import ENDS
 
-ENDS = ("source", "target")
 PROBABILITY = "probability"
 FEATURE = re.compile(r"(vvp|gdt)_\d+")
 
@@ -50,7 +50,7 @@ def read_edges(path: Path, top: int) -> ReportEdges:
 
     Args:
         path: ``.csv``, ``.tsv`` (each also ``.gz``), ``.parquet`` or ``.h5``.
-        top: how many at most.
+        top: the most edges that are read.
 
     Raises:
         InputError: the file cannot be read as such a result, or holds no edge.
@@ -59,7 +59,7 @@ def read_edges(path: Path, top: int) -> ReportEdges:
         message = f"{path}: no such file; expected a result of 'ugrn score' or 'ugrn network'"
         raise InputError(message)
     try:
-        scan, names = _scan(path)
+        scan = scan_results(path)
         columns = scan.collect_schema()
         missing = [name for name in (*ENDS, PROBABILITY) if name not in columns]
         if missing:
@@ -78,38 +78,11 @@ def read_edges(path: Path, top: int) -> ReportEdges:
         message = f"{path}: not readable as a table of edges ({error}); run 'ugrn score' or 'ugrn network' again"
         raise InputError(message) from error
     hidden = tuple(name for name in columns if name not in (*ENDS, PROBABILITY, *numbers))
-    return _numbered(strongest, names, path, total, unscored, hidden)
+    return _numbered(strongest, total, unscored, hidden)
 
 
 def _is_shown(name: str, kind: pl.DataType) -> bool:
     return name not in (*ENDS, PROBABILITY) and kind.is_numeric() and FEATURE.fullmatch(name) is None
-
-
-def _scan(path: Path) -> tuple[pl.LazyFrame, pl.Series | None]:
-    """The table, and the names that its sources and targets point into where they are numbers."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else suffixes[-1] if suffixes else ""
-    if kind == ".parquet":
-        return pl.scan_parquet(path), None
-    if kind == ".h5":
-        return _read_hdf5(path)
-    if kind in (".csv", ".tsv"):
-        separator = "\t" if kind == ".tsv" else ","
-        header = pl.read_csv(path, separator=separator, n_rows=0).columns
-        known = {name: pl.String for name in ENDS if name in header}  # a gene may be called 7
-        if suffixes[-1] == ".gz":
-            return pl.read_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None).lazy(), None
-        return pl.scan_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None), None
-    message = f"{path}: suffix {path.suffix!r} is not a known format; expected .csv, .tsv (also .gz), .parquet or .h5"
-    raise InputError(message)
-
-
-def _read_hdf5(path: Path) -> tuple[pl.LazyFrame, pl.Series]:
-    """``/genes/symbol`` and ``/edges/<column>``, as `ugrn.runtime.files.results` writes them."""
-    with h5py.File(path) as file:
-        names = pl.Series("gene", list(file["genes/symbol"].asstr()[:]), dtype=pl.String)
-        table = pl.DataFrame({name: values[:] for name, values in file["edges"].items()})
-    return table.lazy(), names
 
 
 def _count(table: pl.LazyFrame, path: Path) -> tuple[int, int]:
@@ -145,15 +118,7 @@ def _strongest(table: pl.LazyFrame, top: int, total: int) -> pl.DataFrame:
     return found.sort(PROBABILITY, descending=True, maintain_order=True).collect()
 
 
-def _numbered(
-    table: pl.DataFrame, names: pl.Series | None, path: Path, total: int, unscored: int, hidden: tuple[str, ...]
-) -> ReportEdges:
-    if names is not None:
-        last = max(int(table[end].max() or 0) for end in ENDS)  # type: ignore[arg-type]
-        if last >= len(names) or min(int(table[end].min() or 0) for end in ENDS) < 0:  # type: ignore[arg-type]
-            message = f"{path}: edges point past its {len(names)} genes; run 'ugrn score' or 'ugrn network' again"
-            raise InputError(message)
-        table = table.with_columns(names.gather(table[end].cast(pl.UInt32)).alias(end) for end in ENDS)
+def _numbered(table: pl.DataFrame, total: int, unscored: int, hidden: tuple[str, ...]) -> ReportEdges:
     table = table.with_columns(pl.col(end).cast(pl.String) for end in ENDS)
     genes = sorted(set(table["source"]) | set(table["target"]), key=lambda name: (name.casefold(), name))
     number: dict[str, Any] = {name: place for place, name in enumerate(genes)}

@@ -20,7 +20,8 @@ from plotly.offline import get_plotlyjs
 
 from ugrn.runtime import Scorer
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import check_written, replace_with
+from ugrn.runtime.files.atomic import replace_with
+from ugrn.runtime.files.outputs import check_written
 from ugrn.runtime.progress import Progress, silent
 
 from .about import (

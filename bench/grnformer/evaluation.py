@@ -18,7 +18,7 @@ import torch
 from sklearn.utils.parallel import Parallel, delayed
 
 from ugrn.runtime import Scorer
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from . import summary
 from .arms import describe, make_arm

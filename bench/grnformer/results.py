@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import ArrayLike
 
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from .data import KINDS, Split, TaskData
 from .metrics import measure

@@ -12,7 +12,7 @@ import polars as pl
 from ugrn.export.benchmark.plots import save
 from ugrn.export.benchmark.tables import DASH, Grid, cells_of, in_order, plain, to_markdown
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from .differences import ARMS
 from .plots import differences_figure

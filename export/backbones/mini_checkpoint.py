@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from ugrn.runtime.artifact.folder import EMBEDDINGS, read_aliases, read_lines
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from ..bundle.folder import write_gene_lists
 from ..model.base import Origin

@@ -19,7 +19,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from ugrn.runtime import Scorer
 from ugrn.runtime.artifact.folder import file_entry
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from ..training.examples import TranslatorConfig
 from . import controls, plots, report, verdicts

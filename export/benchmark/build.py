@@ -10,7 +10,7 @@ import numpy as np
 
 from ugrn.runtime import Scorer
 from ugrn.runtime.arrays import Array
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 from ugrn.runtime.translator.translator import EMB, PROBES
 
 from ..pretrain.corpus import build_corpus, spectral_embeddings

@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 from matplotlib.typing import LineStyleType
 
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from .tables import METHODS, NETWORKS, ORACLE, REGIME_METHODS, REGIMES, in_order, methods_of, tested
 

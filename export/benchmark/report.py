@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 from matplotlib.figure import Figure
 
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from .plots import png
 from .tables import Cell, Grid, cells_of

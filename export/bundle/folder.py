@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from ugrn.runtime.artifact.folder import EMBEDDINGS, FORMAT, MANIFEST, Manifest, file_entry, open_artifact
 from ugrn.runtime.engine.session import import_onnxruntime
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.atomic import sync_file, sync_folder
 from ugrn.runtime.files.pairs import read_pairs
 from ugrn.runtime.translator.translator import Translator, save_translator
 
@@ -158,11 +158,11 @@ def new_folder(
     try:
         yield part
         for path in (each for each in part.rglob("*") if each.is_file()):
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
+            sync_file(path)
         if folder.exists():
             folder.rename(old)
         part.rename(folder)
+        sync_folder(folder.parent)
         if old.exists():
             shutil.rmtree(old)
     finally:

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from .network import Network
 

@@ -22,8 +22,10 @@ import polars as pl
 
 from ugrn.runtime.arrays import Doubles, Ids
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.atomic import replace_with
+from ugrn.runtime.files.outputs import check_output, sidecar_path
 from ugrn.runtime.files.pairs import PairList
-from ugrn.runtime.files.results import check_output, replace_with, sidecar_path, write_results
+from ugrn.runtime.files.results import write_results
 from ugrn.runtime.progress import Progress
 from ugrn.runtime.runs.provenance import versions
 from ugrn.runtime.runs.result_table import ResultTable

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Ids
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.text_tables import column_of, read_table
 from ugrn.runtime.genes.names import GeneNames
 
 from .cell_files import CellFile, first_columns, read_cells
-from .positions import PEAK_COLUMNS, Places, column_of, peak_places, read_table
+from .positions import PEAK_COLUMNS, Places, peak_places
 
 FEWEST_CELLS = 20
 PEAK, SOURCE, NES = ("peak", "region", "peak_id"), ("tf", "source", "regulator"), ("nes",)

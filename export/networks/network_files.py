@@ -1,19 +1,12 @@
-"""Networks from files of any kind, over a vocabulary.
-
-Read are pair lists and results (source and target, or what other tools call them), the eRegulon tables of SCENIC+
-(Bravo Gonzalez-Blas et al. 2023, Nature Methods 20, 1355: TF, Gene, and one row per region), regulons as GMT, and
-cell-specific networks (`cell_networks`).
-"""
+"""Networks over a vocabulary, from what `ugrn.runtime.files.networks` reads, or cell-specific (`cell_networks`)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -21,22 +14,19 @@ from numpy.typing import NDArray
 from ugrn.runtime.arrays import Array
 from ugrn.runtime.artifact.folder import file_entry
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.pairs import PairList, read_pairs
+from ugrn.runtime.files.networks import REGION, read_network_pairs, regulon_signs
+from ugrn.runtime.files.pairs import PairList
 from ugrn.runtime.genes.matches import Matches
 from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.genes.pairs import ResolvedPairs, format_counts, resolve_pairs
 from ugrn.runtime.runs.ranks import WEIGHTS
 
-from .cell_networks import UNREADABLE, CellNetworks, is_cell_networks
+from .cell_networks import CellNetworks, is_cell_networks
 from .network import Network, WeightedNetwork
 
 SHARE = "share_of_cells"
 STRENGTHS = (SHARE, "probability", *WEIGHTS)
 """Columns that say how strong an edge is, in this order."""
-SET_NAMES = ("eRegulon_name", "Gene_signature_name", "Region_signature_name", "Consensus_name")
-SIGN = r"[_(]([+-])"
-"""In ``GATA1_direct_+/+_(12g)``, ``GATA1_+_+_(9r)`` and ``GATA1(+)``: how the TF goes with its target."""
-AFTER_TF = re.compile(r"[_(\s]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +36,7 @@ class NetworkFile(WeightedNetwork):
     Attributes:
         metadata: file, sha256, edges, genes, rows read, rows left out by reason, and of eRegulons the edges by sign.
         note: the same in a sentence.
-        matches: what became of the genes' names.
+        matches: the genes' names in the vocabulary.
     """
 
     metadata: dict[str, Any]
@@ -66,8 +56,8 @@ def read_network(path: Path, names: GeneNames, weights: Sequence[str] = (SHARE,)
     """Read a network.
 
     Args:
-        path: what `read_pairs` reads (also eRegulon tables), a result of `ugrn score`, `network` or `link` as HDF5,
-            ``.gmt``, or cell-specific networks, whose edges then are those of any cell.
+        path: what `read_network_pairs` reads (pair lists, results, eRegulon tables, ``.gmt``), or cell-specific
+            networks, whose edges then are those of any cell.
         names: the vocabulary.
         weights: columns of which the first that has a number for every edge becomes the weights; cell-specific
             networks have the share of cells.
@@ -79,7 +69,7 @@ def read_network(path: Path, names: GeneNames, weights: Sequence[str] = (SHARE,)
     resolved = resolve_pairs(pairs, names)
     rows = resolved.sorted_rows
     left_out = resolved.counts()
-    if "Region" in pairs.extra.columns and "duplicate" in left_out:
+    if REGION in pairs.extra.columns and "duplicate" in left_out:
         left_out["further region of an edge"] = left_out.pop("duplicate")
     left_out |= {"of regulons that are active in no cell": idle} if idle else {}
     if len(rows) == 0:
@@ -106,18 +96,13 @@ def read_network(path: Path, names: GeneNames, weights: Sequence[str] = (SHARE,)
 
 
 def _read(path: Path) -> tuple[PairList, int]:
-    """The edges of a file, and how many were left out because no cell has them."""
+    """The edges of a file, and the number of those left out because no cell has them."""
     if not path.is_file():
         message = f"{path}: no such file; expected a network, e.g. with the columns source and target"
         raise InputError(message)
-    suffix = path.suffix.lower()
-    if suffix == ".gmt":
-        return _read_gmt(path), 0
-    if suffix == ".h5" and is_cell_networks(path):
+    if path.suffix.lower() == ".h5" and is_cell_networks(path):
         return _of_cells(CellNetworks.open(path))
-    if suffix == ".h5" and _is_result(path):
-        return _read_result(path), 0
-    return read_pairs(path), 0
+    return read_network_pairs(path), 0
 
 
 def _of_cells(found: CellNetworks) -> tuple[PairList, int]:
@@ -127,48 +112,6 @@ def _of_cells(found: CellNetworks) -> tuple[PairList, int]:
     return PairList(found.regulons.genes, ends[0], ends[1], None, pl.DataFrame({SHARE: share[some]})), int(
         (~some).sum()
     )
-
-
-def _read_gmt(path: Path) -> PairList:
-    """One regulon to a line: its name, which begins with the source, a description, and the targets."""
-    try:
-        lines = [line.split("\t") for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read ({error}); expected regulons as GMT"
-        raise InputError(message) from error
-    wrong = next((number for number, line in enumerate(lines, 1) if len(line) < 3), 0)
-    if wrong or not lines:
-        found = f"regulon {wrong} has {len(lines[wrong - 1])} fields" if wrong else "it is empty"
-        message = f"{path}: {found}; expected GMT: a name, a description and genes on each line, tabs between them"
-        raise InputError(message)
-    rows = [(AFTER_TF.split(line[0], maxsplit=1)[0], gene, line[0]) for line in lines for gene in line[2:] if gene]
-    return read_pairs(pl.DataFrame(rows, schema=["source", "target", SET_NAMES[0]], orient="row"))
-
-
-def _is_result(path: Path) -> bool:
-    try:
-        with h5py.File(path) as file:
-            return "edges" in file
-    except OSError:
-        return False  # `read_pairs` says why
-
-
-def _read_result(path: Path) -> PairList:
-    """``/genes/symbol`` and ``/edges/<column>``, as `ugrn.runtime.files.results` writes them."""
-    try:
-        with h5py.File(path) as file:
-            genes = list(file["genes/symbol"].asstr()[:])
-            ends = [file[f"edges/{name}"][:].astype(np.int32) for name in ("source", "target")]
-            others = {name: each[:] for name, each in file["edges"].items() if each.dtype.kind == "f"}
-    except UNREADABLE as error:
-        message = f"{path}: not readable as a result ({error}); make it again"
-        raise InputError(message) from error
-    if any(len(each) and not 0 <= each.min() <= each.max() < len(genes) for each in ends) or len(ends[0]) != len(
-        ends[1]
-    ):
-        message = f"{path}: its edges point past its {len(genes)} genes, or are not equally many; make it again"
-        raise InputError(message)
-    return PairList(genes, ends[0], ends[1], None, pl.DataFrame(others))
 
 
 def _weights(pairs: PairList, rows: NDArray[np.int32], columns: Sequence[str]) -> Array | None:
@@ -182,10 +125,9 @@ def _weights(pairs: PairList, rows: NDArray[np.int32], columns: Sequence[str]) -
 
 def _signs(pairs: PairList, rows: NDArray[np.int32]) -> dict[str, Any]:
     """Of regulons with signs, how many edges activate, repress, or do both in different regions."""
-    column = next((name for name in SET_NAMES if name in pairs.extra.columns), None)
-    if column is None:
+    signs = regulon_signs(pairs)
+    if signs is None:
         return {}
-    signs = pairs.extra[column].cast(pl.String).str.extract(SIGN)
     read = pl.DataFrame({"source": pairs.source, "target": pairs.target, "sign": signs}).drop_nulls()
     ends = ["source", "target"]
     of_edge = read.group_by(ends).agg(pl.col("sign").unique().sort().str.join())

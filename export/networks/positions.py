@@ -1,4 +1,4 @@
-"""Where peaks and genes lie, and which of them are near each other."""
+"""Places of peaks and genes, and the pairs of them that are near each other."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Ids
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.text_tables import column_of, first_of, read_table
 
 PEAK = r"^(.+?)[:_-](\d+)[-_](\d+)$"
 CHROMOSOME = ("chromosome", "chrom", "chr", "seqnames", "seqname", "chromosome_name")
@@ -30,7 +31,7 @@ class Places:
     """Points of a genome, one to a row.
 
     Attributes:
-        names: what lies there.
+        names: of the peaks or genes that lie there.
         chromosome: without a leading ``chr``; empty where the place is not known.
         at: base pairs; nan where the place is not known.
         keys: the place as a text, by which it is found under another name.
@@ -43,7 +44,7 @@ class Places:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Which places are, bool."""
+        """True where a place is known, bool, one to a row."""
         return np.asarray(np.isfinite(self.at) & np.array([bool(name) for name in self.chromosome], bool))
 
 
@@ -55,7 +56,7 @@ def peak_places(names: Sequence[str], columns: Mapping[str, Sequence[str]] | Non
         columns: chromosome, start and end, in place of the names where all three are there.
     """
     table = pl.DataFrame({"name": list(names)}, schema={"name": pl.String})
-    ends = [_first(columns or {}, each) for each in (CHROMOSOME, START, END)]
+    ends = [first_of(columns or {}, each) for each in (CHROMOSOME, START, END)]
     if columns is not None and None not in ends:
         texts = [pl.Series(list(columns[each]), dtype=pl.String) for each in ends if each is not None]
     else:
@@ -107,31 +108,6 @@ def gene_places(path: Path) -> Places:
     return Places(names, _chromosomes(table[chromosome]), at.fill_null(float("nan")).to_numpy(), names)
 
 
-def read_table(path: Path) -> pl.DataFrame:
-    """A table of texts: Parquet, or CSV and TSV (also ``.gz``), the separator by the first line.
-
-    Raises:
-        InputError: it cannot be read, or is empty.
-    """
-    if not path.is_file():
-        message = f"{path}: no such file; expected a table (.tsv, .csv, also .gz, or .parquet)"
-        raise InputError(message)
-    try:
-        if path.suffix.lower() == ".parquet":
-            table = pl.read_parquet(path).with_columns(pl.all().cast(pl.String))
-        else:
-            tabs = len(pl.read_csv(path, separator="\t", n_rows=0, infer_schema=False).columns)
-            separator = "\t" if tabs > 1 else ","
-            table = pl.read_csv(path, separator=separator, infer_schema=False)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read as a table ({error}); expected .tsv, .csv (also .gz) or .parquet"
-        raise InputError(message) from error
-    if len(table) == 0:
-        message = f"{path}: has no rows below its column names {table.columns}"
-        raise InputError(message)
-    return table
-
-
 def near(peaks: Places, genes: Places, rows: Ids, window: float) -> tuple[Ids, Ids]:
     """Pairs of a gene and a peak whose centre is within `window` of one of the gene's transcription starts.
 
@@ -161,14 +137,3 @@ def near(peaks: Places, genes: Places, rows: Ids, window: float) -> tuple[Ids, I
 def _chromosomes(names: pl.Series) -> list[str]:
     plain = names.cast(pl.String).fill_null("").str.strip_chars().str.replace("^(?i)chr", "")
     return ["MT" if name == "M" else name for name in plain.to_list()]
-
-
-def _first(columns: Mapping[str, object], names: Sequence[str]) -> str | None:
-    return next((name for name in names if name in columns), None)
-
-
-def column_of(table: pl.DataFrame, names: Sequence[str]) -> str | None:
-    """The first of some names that a table has a column of, in any case, as it is written there."""
-    folded = {name.strip().lower(): name for name in reversed(table.columns)}
-    found = _first(folded, names)
-    return None if found is None else folded[found]

@@ -6,6 +6,7 @@ by how rare a term is (Spaerck Jones 1972), reduced to their leading principal c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.networks import GeneSet, read_gmt
 from ugrn.runtime.genes.names import GeneNames
 
 FEWEST = 5
@@ -32,7 +34,7 @@ def gene_set_embeddings(path: Path, names: GeneNames, rank: int = 128, seed: int
     Raises:
         InputError: the file is not GMT, or has too few usable sets.
     """
-    sets = _read(path, names)
+    sets = _ids(read_gmt(path), names)
     usable = [ids for ids in sets if FEWEST <= len(ids) <= max(MOST * len(names), FEWEST)]
     if len(usable) < 2:
         message = (
@@ -53,18 +55,8 @@ def gene_set_embeddings(path: Path, names: GeneNames, rank: int = 128, seed: int
     return np.asarray(np.where(listed[:, None], out, 0.0), np.float32)
 
 
-def _read(path: Path, names: GeneNames) -> list[NDArray[np.int64]]:
+def _ids(sets: Sequence[GeneSet], names: GeneNames) -> list[NDArray[np.int64]]:
     """Ids of the known genes of every set."""
-    try:
-        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read ({error}); expected a GMT file of gene sets"
-        raise InputError(message) from error
-    wrong = [index for index, line in enumerate(lines, 1) if len(line) < 3]
-    if wrong or not lines:
-        found = f"line {wrong[0]} has {len(lines[wrong[0] - 1])} fields" if wrong else "it is empty"
-        message = f"{path}: {found}; expected a GMT file: a name, a description and genes, tabs between them"
-        raise InputError(message)
-    ids = names.ids([gene for line in lines for gene in line[2:]]).astype(np.int64)
-    parts = np.split(ids, np.cumsum([len(line) - 2 for line in lines])[:-1])
+    ids = names.ids([gene for each in sets for gene in each.genes]).astype(np.int64)
+    parts = np.split(ids, np.cumsum([len(each.genes) for each in sets])[:-1])
     return [np.unique(part[part >= 0]) for part in parts]

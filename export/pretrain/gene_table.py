@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from .vocabulary import gene_file
 

@@ -12,7 +12,7 @@ import torch
 
 from ugrn.runtime.arrays import Array
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 from ..backbones.mini import MiniConfig
 from ..backbones.mini_checkpoint import METADATA_FILE, Checkpoint, save_checkpoint

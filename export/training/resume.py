@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.results import replace_with
+from ugrn.runtime.files.atomic import replace_with
 
 WARM_STEPS = 500
 

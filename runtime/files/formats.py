@@ -1,4 +1,4 @@
-"""Which formats results are written in, and how one is chosen."""
+"""The formats of results, chosen by suffix and name."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SUFFIXES = [f".{name}{packed}" for name in CONTAINERS for packed in ("", ".gz") 
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """How a result is written.
+    """The way a result is written.
 
     Attributes:
         container: one of `CONTAINERS`.
         names: a layout's column names; None: all columns under their own.
-        packed: whether gzip packs it.
+        packed: True where gzip packs it.
     """
 
     container: str
@@ -38,7 +38,7 @@ class OutputFormat:
 
     @property
     def all_columns(self) -> bool:
-        """Whether columns beside source, target and probability are written."""
+        """True where columns beside source, target and probability are written."""
         return self.names is None and self.container != "sif"
 
     def check_columns(self, columns: Mapping[str, pl.DataType]) -> None:

@@ -53,7 +53,7 @@ def _write_lines(table: pl.DataFrame, line: pl.Expr, file: BinaryIO) -> None:
 
 
 def _used(table: EdgeTable) -> pl.Series:
-    """Which genes have an edge."""
+    """True for genes that have an edge, bool ``[G]``."""
     used = np.zeros(len(table.genes), bool)
     for source, target, _ in table.batches():
         used[source] = used[target] = True

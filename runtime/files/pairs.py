@@ -1,18 +1,16 @@
-"""Reading pair lists: CSV and TSV (also ``.gz``), Parquet, HDF5 pair batches, data frames and tuples.
+"""Pair lists: CSV and TSV (also ``.gz``), Parquet, HDF5 pair batches, results as HDF5, data frames and tuples.
 
 Text and Parquet are read chunk by chunk: a pair keeps two int32, each distinct name is held once, and the other
 columns are kept as they are.
+
+Pair batches are HDF5: ``/genes/symbol``, ``/genes/id``; ``/pairs/source``, ``/pairs/target`` (int32 into genes),
+``/pairs/row`` (position in the user's list); ``/sources/indptr``, so that a block is a slice.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -23,14 +21,15 @@ from numpy.typing import NDArray
 
 from ..arrays import Codes
 from ..errors import PairListError
+from .hdf5 import GENES, PACKED, UNREADABLE, point_into, read_genes, write_genes
+from .pair_tables import pair_columns, parquet_chunks, text_chunks
 from .pandas_frames import FrameLike, from_pandas
-from .tables import ENDS, distinct
-from .text import is_readable, open_text
+from .results import is_hdf5_result, read_hdf5
+from .tables import ENDS
+from .text import UNREADABLE_TEXT, is_readable
 
-CHUNK_BYTES = 4 << 20
-CHUNK_ROWS = 1 << 17
-SOURCE_NAMES = ("source", "tf", "regulator", "from", "regulatorygene", "gene1")
-TARGET_NAMES = ("target", "gene", "to", "targetgene", "gene2")
+GENE_IDS, INDPTR = "genes/id", "sources/indptr"
+SOURCE, TARGET, ROW = "pairs/source", "pairs/target", "pairs/row"
 
 PairsLike = Path | str | pl.DataFrame | FrameLike | Iterable[tuple[str, str]]
 
@@ -42,7 +41,7 @@ class PairList:
     Attributes:
         genes: the G distinct names.
         source, target: int32 ``[N]`` into `genes`.
-        header: whether the first line of a text file was read as column names; None for other inputs.
+        header: True where the first line of a text file was read as column names; None for other inputs.
         extra: the other columns of the list, N rows, or no column at all.
     """
 
@@ -60,10 +59,10 @@ def read_pairs(pairs: PairsLike) -> PairList:
     """Read a pair list.
 
     Args:
-        pairs: a file (``.csv``, ``.tsv``, ``.txt``, each also ``.gz``; ``.parquet``; ``.h5``; ``-`` for CSV or TSV
-            from standard input), a polars or pandas data frame, or (source, target) tuples. Columns are found by
-            their names (`SOURCE_NAMES`, `TARGET_NAMES`); else the first two count. Blank lines of text files are
-            passed over.
+        pairs: a file (``.csv``, ``.tsv``, ``.txt``, each also ``.gz``; ``.parquet``; ``.h5`` with pair batches or a
+            result; ``-`` for CSV or TSV from standard input), a polars or pandas data frame, or (source, target)
+            tuples. Columns are found by their names (`SOURCE_NAMES` and `TARGET_NAMES` of `pair_tables`); else the
+            first two count. Blank lines of text files are passed over.
 
     Raises:
         PairListError: nothing can be read from it.
@@ -77,10 +76,10 @@ def read_pairs(pairs: PairsLike) -> PairList:
     suffix = path.suffix.lower()
     if suffix == ".h5":
         return _read_hdf5(path)
-    header, chunks = (None, _parquet_chunks(path)) if suffix == ".parquet" else _text_chunks(path)
+    header, chunks = (None, parquet_chunks(path)) if suffix == ".parquet" else text_chunks(path)
     try:
         return _intern(chunks, header, str(path))
-    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
+    except (pl.exceptions.PolarsError, *UNREADABLE_TEXT) as error:
         message = f"{path}: damaged, or not what its name says ({error}); expected a table of two text columns"
         raise PairListError(message) from error
 
@@ -89,7 +88,7 @@ def _table_chunks(pairs: pl.DataFrame | FrameLike | Iterable[tuple[str, str]]) -
     if not isinstance(pairs, pl.DataFrame) and hasattr(pairs, "iloc"):
         pairs = from_pandas(cast(FrameLike, pairs))
     if isinstance(pairs, pl.DataFrame):
-        return iter([pairs.select(_columns(pairs.columns, "the data frame"))])
+        return iter([pairs.select(pair_columns(pairs.columns, "the data frame"))])
     rows = list(pairs)
     if not all(isinstance(row, tuple) and len(row) == 2 for row in rows):
         message = "expected (source, target) tuples of two gene names each"
@@ -139,145 +138,37 @@ def _codes(column: pl.Series, known: pl.DataFrame) -> Codes:
     return joined["number"].to_numpy().astype(np.int32)
 
 
-def _places(columns: Sequence[str]) -> tuple[int, int] | None:
-    """Where the source and the target stand, by the columns' names; None where these do not tell."""
-    folded = [column.strip().lower() for column in columns]
-    found = [
-        next((folded.index(name) for name in names if name in folded), -1) for names in (SOURCE_NAMES, TARGET_NAMES)
-    ]
-    return None if min(found) < 0 else (found[0], found[1])
-
-
-def _arrange(columns: Sequence[str], places: tuple[int, int]) -> list[tuple[int, str]]:
-    """Place and new name of each column: source, target, then the others in their order, with distinct names."""
-    others = [place for place in range(len(columns)) if place not in places]
-    names = distinct((columns[place] or f"column_{place + 1}" for place in others), ENDS, "_2")
-    return list(zip([*places, *others], [*ENDS, *names], strict=True))
-
-
-def _columns(columns: Sequence[str], where: str) -> list[pl.Expr]:
-    """The columns of a table: source, target, then the others."""
-    if len(columns) < 2:
-        message = f"{where}: found columns {list(columns)}; expected 'source' and 'target', or two columns"
-        raise PairListError(message)
-    return [pl.col(columns[place]).alias(name) for place, name in _arrange(columns, _places(columns) or (0, 1))]
-
-
-def _parquet_chunks(path: Path) -> Iterator[pl.DataFrame]:
-    lazy = pl.scan_parquet(path)
-    lazy = lazy.select(_columns(lazy.collect_schema().names(), str(path)))
-    total = int(lazy.select(pl.len()).collect().item())
-    for start in range(0, total, CHUNK_ROWS):
-        yield lazy.slice(start, CHUNK_ROWS).collect()
-
-
-def _text_chunks(path: Path) -> tuple[bool, Iterator[pl.DataFrame]]:
-    """Whether the first line is a header, and the table in chunks."""
-    lines = _line_chunks(path)
-    try:
-        head = next(lines, [])
-        first = head[0][1].decode("utf-8").rstrip("\r\n") if head else ""
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
-        message = f"{path}: not a readable text file ({error}); expected .csv or .tsv in UTF-8, or .gz of one"
-        raise PairListError(message) from error
-    separator, fields = _split_first(first, ".tsv" in [suffix.lower() for suffix in path.suffixes])
-    if not head:
-        message = f"{path}: is empty; expected one source and one target per line"
-        raise PairListError(message)
-    if len(fields) < 2:
-        message = f"{path}: first line {first[:60]!r} has one column; expected source and target, by comma or tab"
-        raise PairListError(message)
-    places = _places(fields)
-    if places is None:
-        columns = _arrange(_unnamed(fields), (0, 1))
-    else:
-        columns, head = _arrange(fields, places), head[1:]
-    return places is not None, (_parse(rows, separator, columns, path) for rows in chain([head], lines) if rows)
-
-
-def _unnamed(fields: Sequence[str]) -> list[str]:
-    """Columns of a table without header; three of which the last is a number are GRNBoost2's."""
-    if len(fields) == 3:
-        with suppress(ValueError):
-            float(fields[2])
-            return [*ENDS, "importance"]
-    return [""] * len(fields)
-
-
-def _split_first(line: str, tabs: bool) -> tuple[str, list[str]]:
-    """Separator and fields of a first line: by column names, else by file name, else by count."""
-    ways = {sep: [field.strip() for field in next(csv.reader([line], delimiter=sep), [])] for sep in "\t,;"}
-    for separator, fields in ways.items():
-        if _places(fields) is not None:
-            return separator, fields
-    separator = "\t" if tabs and "\t" in line else max(ways, key=lambda sep: len(ways[sep]))
-    return separator, ways[separator]
-
-
-def _line_chunks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
-    """The lines that are not blank, with their numbers."""
-    number = 0
-    with open_text(path) as file:
-        while lines := file.readlines(CHUNK_BYTES):
-            if number == 0:
-                lines[0] = lines[0].removeprefix(b"\xef\xbb\xbf")
-            if rows := [(number + index, line) for index, line in enumerate(lines, 1) if line.strip()]:
-                yield rows
-            number += len(lines)
-
-
-def _parse(rows: list[tuple[int, bytes]], separator: str, columns: list[tuple[int, str]], path: Path) -> pl.DataFrame:
-    least, most = max(place for place, _ in columns[:2]) + 1, len(columns)
-    for number, line in rows:
-        if line.count(separator.encode()) < least - 1:
-            message = (
-                f"{path}, line {number}: found {line[:60].decode(errors='replace').strip()!r}; "
-                f"expected at least {least} columns separated by {separator!r}"
-            )
-            raise PairListError(message)
-    header = separator.join(str(place) for place in range(most)) + "\n"
-    try:
-        table = pl.read_csv(
-            io.BytesIO(b"".join([header.encode(), *(line for _, line in rows)])),
-            separator=separator,
-            infer_schema_length=0,
-        )
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        for number, line in rows:
-            found = len(next(csv.reader([line.decode(errors="replace")], delimiter=separator)))
-            if found > most:
-                message = f"{path}, line {number}: found {found} columns; expected {most}, as in the first line"
-                raise PairListError(message) from error
-        message = f"{path}, from line {rows[0][0]}: cannot be read as a table ({error})"
-        raise PairListError(message) from error
-    return table.select(pl.col(str(place)).alias(name) for place, name in columns)
-
-
 def _read_hdf5(path: Path) -> PairList:
+    pairs = _read_result(path) if is_hdf5_result(path) else _read_pair_batches(path)
+    if not len(pairs):
+        message = f"{path}: no pairs found"
+        raise PairListError(message)
+    return pairs
+
+
+def _read_result(path: Path) -> PairList:
+    genes, (source, target, columns) = read_hdf5(path)
+    return PairList([name.strip() for name in genes], source, target, None, columns)
+
+
+def _read_pair_batches(path: Path) -> PairList:
     """Pair batches as `write_pair_batches` writes them, back in the user's order."""
     try:
         with h5py.File(path) as file:
-            genes = list(file["genes/symbol"].asstr()[:])
-            source, target = file["pairs/source"][:], file["pairs/target"][:]
-            row = file["pairs/row"][:] if "pairs/row" in file else np.arange(len(source))
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            genes = read_genes(file)
+            source, target = file[SOURCE][:], file[TARGET][:]
+            row = file[ROW][:] if ROW in file else np.arange(len(source))
+    except UNREADABLE as error:
         message = (
-            f"{path}: not readable as pair batches ({error}); expected /genes/symbol (text) and, as whole numbers, "
-            "/pairs/source and /pairs/target"
+            f"{path}: not readable as pair batches ({error}); expected /{GENES} (text) and, as whole numbers, "
+            f"/{SOURCE} and /{TARGET}"
         )
         raise PairListError(message) from error
-    columns = (source, target, row)
-    whole = all(column.ndim == 1 and column.dtype.kind in "iu" and len(column) == len(row) for column in columns)
-    if not whole or (
-        len(row) and not 0 <= min(source.min(), target.min()) <= max(source.max(), target.max()) < len(genes)
-    ):
+    if not point_into(len(genes), source, target) or row.shape != source.shape or row.dtype.kind not in "iu":
         message = (
-            f"{path}: /pairs/source, /pairs/target and /pairs/row must be equally long columns of whole numbers, and "
+            f"{path}: /{SOURCE}, /{TARGET} and /{ROW} must be equally long columns of whole numbers, and "
             f"the first two point into the {len(genes)} genes"
         )
-        raise PairListError(message)
-    if not len(row):
-        message = f"{path}: no pairs found"
         raise PairListError(message)
     order = np.argsort(row, kind="stable")
     return PairList([name.strip() for name in genes], source[order].astype(np.int32), target[order].astype(np.int32))
@@ -291,18 +182,35 @@ def write_pair_batches(pairs: PairList, ids: Codes, rows: Codes, path: Path) -> 
         ids: int32 ``[G]``, vocabulary row of each of its names.
         rows: int32 ``[n]``, the pairs that are written, sorted by source id.
         path: of the file.
-
-    Layout: ``/genes/symbol``, ``/genes/id``; ``/pairs/source``, ``/pairs/target`` (int32 into genes),
-    ``/pairs/row`` (position in the user's list); ``/sources/indptr``, so that a block is a slice.
     """
-    packed = {"compression": "lzf", "shuffle": True, "fletcher32": True, "chunks": True}
+    columns = {SOURCE: pairs.source[rows], TARGET: pairs.target[rows], ROW: rows}
     with h5py.File(path, "w") as file:
-        file.create_dataset("genes/symbol", data=pairs.genes, dtype=h5py.string_dtype())
-        file.create_dataset("genes/id", data=ids)
-        file.create_dataset("pairs/source", data=pairs.source[rows], **packed)
-        file.create_dataset("pairs/target", data=pairs.target[rows], **packed)
-        file.create_dataset("pairs/row", data=rows, **packed)
-        file.create_dataset("sources/indptr", data=source_bounds(ids[pairs.source[rows]]))
+        write_genes(file, pairs.genes)
+        file.create_dataset(GENE_IDS, data=ids)
+        for name, values in columns.items():
+            file.create_dataset(name, data=values, chunks=True, **PACKED)
+        file.create_dataset(INDPTR, data=source_bounds(ids[pairs.source[rows]]))
+
+
+class PairBatches:
+    """Pair batches as `write_pair_batches` wrote them, read block by block.
+
+    Attributes:
+        ids: int32 ``[G]``, vocabulary rows of the names.
+        indptr: int64 ``[S + 1]``, bounds of the sources.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with h5py.File(path) as file:
+            self.ids: Codes = file[GENE_IDS][:]
+            self.indptr: NDArray[np.int64] = file[INDPTR][:]
+
+    def block(self, first: int, last: int) -> tuple[Codes, Codes, Codes]:
+        """Source ids, target ids and rows of the user's list of some pairs, int32 ``[n]`` each."""
+        with h5py.File(self.path) as file:
+            source, target, row = (file[name][first:last] for name in (SOURCE, TARGET, ROW))
+        return self.ids[source], self.ids[target], row
 
 
 def source_bounds(sorted_sources: Codes) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from ..errors import MissingExtraError
 
 
 class FrameLike(Protocol):
-    """What is used of a pandas data frame."""
+    """The part of a pandas data frame that is used."""
 
     columns: Any
     iloc: Any

@@ -1,10 +1,14 @@
-"""Writing results: chunk by chunk, to a temporary file that is renamed when it is whole."""
+"""Results, written and read back: CSV and TSV (also ``.gz``), Parquet and HDF5; GraphML and SIF are written.
+
+They are written chunk by chunk, to a temporary file that is renamed when it is whole. HDF5 has ``/genes/symbol``;
+``/edges/source``, ``/edges/target`` (int32 into genes); ``/edges/<column>``. There columns are float32 as they are,
+other numbers float64 (missing: NaN), all else text (missing: empty), and their order is not kept.
+"""
 
 from __future__ import annotations
 
 import gzip
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -16,68 +20,14 @@ import polars as pl
 from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
-from ..errors import InputError
-from .formats import OutputFormat, output_format
+from ..errors import InputError, PairListError
+from .atomic import replace_with
+from .formats import OutputFormat, full_suffix
 from .graphs import write_graphml, write_sif
-from .tables import CHUNK_ROWS, ENDS, EdgeTable, frame_schema, frames
+from .hdf5 import PACKED, UNREADABLE, point_into, read_genes, write_genes
+from .tables import CHUNK_ROWS, ENDS, Batch, EdgeTable, frame_schema, frames, named
 
-
-def check_output(path: Path, reads: Iterable[object] = (), name: str = "ugrn") -> OutputFormat:
-    """Refuse an output path that cannot be written, before any work is done; its format else.
-
-    Args:
-        path: of the result; its rejects go to `rejects_path`.
-        reads: what the run reads; the paths among it must not be overwritten.
-        name: of the format, see `output_format`.
-
-    Raises:
-        InputError: unknown format, or see `check_written`.
-    """
-    found = output_format(path, name)
-    check_written([path, rejects_path(path), sidecar_path(path)], reads)
-    return found
-
-
-def check_written(written: Sequence[Path], reads: Iterable[object] = ()) -> None:
-    """Refuse paths that cannot be written, before any work is done.
-
-    Args:
-        written: the output, then what is written beside it.
-        reads: what the run reads; the paths among it must not be overwritten.
-
-    Raises:
-        InputError: their folder is missing or not writable, something that is no file is in the place of one, or one
-            is among `reads`.
-    """
-    path = written[0]
-    if not path.parent.is_dir():
-        message = f"{path}: its folder does not exist; make it first with: mkdir -p {path.parent}"
-        raise InputError(message)
-    for read in reads:
-        if isinstance(read, str | Path) and Path(read).resolve() in [each.resolve() for each in written]:
-            message = f"{path}: the run would overwrite the list it reads ({read}); choose another name with -o"
-            raise InputError(message)
-    for each in written:
-        if each.exists() and not each.is_file():
-            what = "is a folder" if each.is_dir() else "is a device or a pipe"
-            message = (
-                f"{each}: {what}, and a file of this name is to be written; choose another name with -o, or - for "
-                "standard output"
-            )
-            raise InputError(message)
-    if not os.access(path.parent, os.W_OK):
-        message = f"{path}: its folder is not writable; choose another with -o"
-        raise InputError(message)
-
-
-def rejects_path(output: Path) -> Path:
-    """Where the rejected pairs of a result go."""
-    return output.with_name(output.name + ".rejects.csv")
-
-
-def sidecar_path(output: Path) -> Path:
-    """Where the facts of a run go."""
-    return output.with_name(output.name + ".json")
+EDGES = "edges"
 
 
 def write_results(table: EdgeTable, path: Path, to: OutputFormat) -> None:
@@ -85,7 +35,7 @@ def write_results(table: EdgeTable, path: Path, to: OutputFormat) -> None:
     if to.container == "h5":
         replace_with(path, lambda part: _write_hdf5(table, part))
     elif to.container == "parquet":
-        lazy = _named(register_io_source(_io_source(table), schema=frame_schema(table), is_pure=True), to)
+        lazy = _in_layout(register_io_source(_io_source(table), schema=frame_schema(table), is_pure=True), to)
         replace_with(path, lambda part: lazy.sink_parquet(part))
     else:
         replace_with(path, lambda part: _write_text(table, part, to))
@@ -105,43 +55,16 @@ def _write_text(table: EdgeTable, path: Path, to: OutputFormat) -> None:
 def _write_delimited(to: OutputFormat, table: EdgeTable, file: BinaryIO) -> None:
     separator = "," if to.container == "csv" else "\t"
     for number, part in enumerate(chain([pl.DataFrame(schema=frame_schema(table))], frames(table))):
-        _named(part.lazy(), to).collect().write_csv(file, include_header=number == 0, separator=separator)
+        _in_layout(part.lazy(), to).collect().write_csv(file, include_header=number == 0, separator=separator)
 
 
-def _named(table: pl.LazyFrame, to: OutputFormat) -> pl.LazyFrame:
+def _in_layout(table: pl.LazyFrame, to: OutputFormat) -> pl.LazyFrame:
     """A table in a layout's columns."""
     if to.names is None:
         return table
     return table.select(
         pl.col(ours).alias(theirs) for ours, theirs in zip((*ENDS, "probability"), to.names, strict=True)
     )
-
-
-def replace_with(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file through a temporary one: sync, then rename, so that `path` is old or whole, never half.
-
-    Where `path` is a link, the file that it points to is written.
-    """
-    path = path.resolve()
-    part = path.with_name(f".{path.name}.tmp")  # the same name every time: a later run clears up after a killed one
-    try:
-        write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk, where the system lets a folder be opened."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _io_source(table: EdgeTable) -> Callable[..., Iterator[pl.DataFrame]]:
@@ -156,22 +79,13 @@ def _io_source(table: EdgeTable) -> Callable[..., Iterator[pl.DataFrame]]:
 
 
 def _write_hdf5(table: EdgeTable, path: Path) -> None:
-    """``/genes/symbol``; ``/edges/source``, ``/edges/target`` (int32 into genes); ``/edges/<column>``.
-
-    Columns are float32 as they are, other numbers float64 (missing: NaN), all else text (missing: empty).
-    """
-    packed: dict[str, Any] = {
-        "compression": "lzf",
-        "shuffle": True,
-        "fletcher32": True,
-        "chunks": (min(CHUNK_ROWS, len(table)),),
-    }
+    packed: dict[str, Any] = PACKED | {"chunks": (min(CHUNK_ROWS, len(table)),)}
     if len(table) == 0:  # nothing to cut into chunks
         packed = {}
     kinds = {name: _stored(dtype) for name, dtype in table.schema.items()}
     with h5py.File(path, "w") as file:
-        file.create_dataset("genes/symbol", data=table.genes, dtype=h5py.string_dtype())
-        edges = file.create_group("edges")
+        write_genes(file, table.genes)
+        edges = file.create_group(EDGES)
         for name in ENDS:
             edges.create_dataset(name, (len(table),), np.int32, **packed)
         for name, kind in kinds.items():
@@ -188,7 +102,7 @@ def _write_hdf5(table: EdgeTable, path: Path) -> None:
 
 
 def _stored(dtype: pl.DataType) -> pl.DataType:
-    """What a column becomes in HDF5."""
+    """The type of a column in HDF5."""
     if dtype == pl.Float32:
         return pl.Float32()
     return pl.Float64() if dtype.is_numeric() else pl.String()
@@ -198,3 +112,70 @@ def _values(column: pl.Series) -> NDArray[Any]:
     if column.dtype == pl.String:
         return np.array(column.fill_null("").to_list(), dtype=object)
     return column.to_numpy()
+
+
+def scan_results(path: Path) -> pl.LazyFrame:
+    """A result that was written with all columns: source, target (text) and the others, in the order of the rows.
+
+    Args:
+        path: ``.csv``, ``.tsv`` (each also ``.gz``), ``.parquet`` or ``.h5``.
+
+    Raises:
+        InputError: its suffix is another, or its HDF5 is damaged; damaged text and Parquet are polars' errors.
+    """
+    suffix = full_suffix(Path(path.name.lower()))
+    if suffix == ".parquet":
+        return pl.scan_parquet(path)
+    if suffix == ".h5":
+        return named(*read_hdf5(path)).lazy()
+    if suffix.removesuffix(".gz") not in (".csv", ".tsv"):
+        message = (
+            f"{path}: suffix {path.suffix!r} is not a known format; expected .csv, .tsv (also .gz), .parquet or .h5"
+        )
+        raise InputError(message)
+    separator = "\t" if suffix.startswith(".tsv") else ","
+    header = pl.read_csv(path, separator=separator, n_rows=0).columns
+    known = {name: pl.String for name in ENDS if name in header}  # a gene may be called 7
+    if suffix.endswith(".gz"):
+        return pl.read_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None).lazy()
+    return pl.scan_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None)
+
+
+def is_hdf5_result(path: Path) -> bool:
+    """True where a file is HDF5 and has edges."""
+    try:
+        with h5py.File(path) as file:
+            return EDGES in file
+    except OSError:
+        return False
+
+
+def read_hdf5(path: Path) -> tuple[list[str], Batch]:
+    """A result of HDF5: the names, G; sources and targets, int32 ``[N]`` into them, and the other columns, N rows.
+
+    Raises:
+        PairListError: it is none, or damaged.
+    """
+    try:
+        with h5py.File(path) as file:
+            genes, edges = read_genes(file), file[EDGES]
+            source, target = (edges[name][:] for name in ENDS)
+            columns = pl.DataFrame([_column(name, each) for name, each in edges.items() if name not in ENDS])
+    except UNREADABLE as error:
+        message = (
+            f"{path}: not readable as a result ({error}); expected /genes/symbol, /edges/source and /edges/target, "
+            "as ugrn writes them"
+        )
+        raise PairListError(message) from error
+    if not point_into(len(genes), source, target) or (columns.width and len(columns) != len(source)):
+        message = f"{path}: its edges point past its {len(genes)} genes, or are not equally many; make it again"
+        raise PairListError(message)
+    return genes, (source.astype(np.int32), target.astype(np.int32), columns)
+
+
+def _column(name: str, stored: h5py.Dataset) -> pl.Series:
+    """A column as it was before `_write_hdf5`, as far as HDF5 keeps it."""
+    if h5py.check_string_dtype(stored.dtype) is not None:
+        return pl.Series(name, [text or None for text in stored.asstr()[:]], dtype=pl.String)
+    values = pl.Series(name, stored[:])
+    return values.fill_nan(None) if values.dtype.is_float() else values

@@ -1,4 +1,4 @@
-"""Scored pairs, batch by batch: what results are written from."""
+"""Scored pairs, batch by batch, as results are written from them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EdgeTable(Protocol):
         """Names and types of the columns beside source and target."""
 
     def __len__(self) -> int:
-        """How many pairs there are."""
+        """Number of pairs."""
 
     def batches(self) -> Iterator[Batch]:
         """Sources and targets, int32 ``[n]`` into `genes`, and the other columns, n rows of `schema`."""
@@ -46,10 +46,17 @@ def distinct(names: Iterable[str], taken: Iterable[str], suffix: str) -> list[st
 
 def frames(table: EdgeTable) -> Iterator[pl.DataFrame]:
     """A table in parts: source, target and the other columns."""
-    genes = pl.Series("gene", table.genes, dtype=pl.String)
-    for *codes, columns in table.batches():
-        ends = [genes.gather(each).alias(name) for each, name in zip(codes, ENDS, strict=True)]
-        yield pl.DataFrame([*ends, *columns])
+    genes = pl.Series(table.genes, dtype=pl.String)
+    for batch in table.batches():
+        yield named(genes, batch)
+
+
+def named(genes: Sequence[str] | pl.Series, batch: Batch) -> pl.DataFrame:
+    """A batch with the names that its sources and targets point to."""
+    *codes, columns = batch
+    names = pl.Series(genes, dtype=pl.String)
+    ends = [names.gather(each).alias(end) for each, end in zip(codes, ENDS, strict=True)]
+    return pl.DataFrame([*ends, *columns])
 
 
 def frame(table: EdgeTable) -> pl.DataFrame:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import io
 import sys
+import zlib
 from pathlib import Path
 from typing import cast
 
 STANDARD_INPUT = "-"
+UNREADABLE_TEXT = (UnicodeDecodeError, OSError, EOFError, zlib.error)
+"""Errors of reading bytes that are no text, or damaged ones that gzip packed."""
 
 
 def is_readable(path: Path) -> bool:
-    """Whether there is a file, or ``-`` stands for standard input."""
+    """True where there is a file, or ``-`` stands for standard input."""
     return str(path) == STANDARD_INPUT or path.is_file()
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ..artifact.folder import Artifact
 from ..engine.session import RuntimeSettings, import_onnxruntime
-from ..files.results import replace_with, sidecar_path
+from ..files.atomic import replace_with
+from ..files.outputs import sidecar_path
 
 
 def versions() -> dict[str, str]:

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from ..engine.probe import MOST_SOURCES, plan_blocks
 from ..errors import InputError
-from ..files.pairs import write_pair_batches
-from ..files.results import rejects_path, replace_with
+from ..files.atomic import replace_with
+from ..files.outputs import rejects_path
+from ..files.pairs import PairBatches, write_pair_batches
 from ..genes.pairs import ResolvedPairs
 from ..progress import Progress
 
@@ -153,15 +154,14 @@ class FileRun:
 
     def finish_blocks(self, score: Score, report: Progress) -> None:
         """Compute the blocks of the pair batches that have no shard yet."""
-        with h5py.File(self.folder.path / PAIRS) as file:
-            ids, indptr = file["genes/id"][:], file["sources/indptr"][:]
-            total = int(indptr[-1])
-            for index, (first, last) in enumerate(plan_blocks(indptr, MOST_SOURCES)):
-                self.shards.append(self.folder.shard(index))
-                if not self.folder.finished(index):
-                    source, target, row = (file[f"pairs/{name}"][first:last] for name in ("source", "target", "row"))
-                    self.folder.write(index, {"row": row, "result": score(ids[source], ids[target])})
-                report(last, total)
+        batches = PairBatches(self.folder.path / PAIRS)
+        total = int(batches.indptr[-1])
+        for index, (first, last) in enumerate(plan_blocks(batches.indptr, MOST_SOURCES)):
+            self.shards.append(self.folder.shard(index))
+            if not self.folder.finished(index):
+                source, target, row = batches.block(first, last)
+                self.folder.write(index, {"row": row, "result": score(source, target)})
+            report(last, total)
 
     def results(self, columns: int) -> NDArray[np.float32]:
         """All shards, on disk: float32 ``[N, columns]``, by row of the list."""

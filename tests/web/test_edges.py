@@ -35,7 +35,7 @@ def as_frame(edges: ReportEdges) -> pl.DataFrame:
     return pl.DataFrame({"source": genes[edges.source], "target": genes[edges.target], **edges.columns})
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".parquet"])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet"])
 @pytest.mark.parametrize("top", [1, 37, 400, 1000])
 def test_the_strongest_edges_in_the_order_of_the_file(tmp_path: Path, suffix: str, top: int) -> None:
     table = random_edges(top)

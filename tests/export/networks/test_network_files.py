@@ -116,14 +116,8 @@ def test_regulons_as_gmt(tmp_path: Path) -> None:
     expected = [("GENE2", "GENE3"), ("GENE4", "GENE5"), ("GENE4", "GENE6"), ("GENE9", "GENE0"), ("GENE9", "GENE1")]
     assert named(found) == expected
     assert found.metadata["signs"] == {"activating": 2, "repressing": 2}
-    path.write_text("GENE9\tGENE1\n")
-    with pytest.raises(InputError, match="regulon 1 has 2 fields; expected GMT"):
-        read_network(path, NAMES)
     path.write_text("")
     with pytest.raises(InputError, match="it is empty"):
-        read_network(path, NAMES)
-    path.write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(InputError, match="cannot be read"):
         read_network(path, NAMES)
 
 

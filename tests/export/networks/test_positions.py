@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ugrn.export.networks.positions import Places, gene_places, near, peak_places, read_table
+from ugrn.export.networks.positions import Places, gene_places, near, peak_places
 from ugrn.runtime.errors import InputError
 
 
@@ -67,7 +67,7 @@ def test_tables_that_cannot_be_read(tmp_path: Path) -> None:
         gene_places(path)
     path.write_text("gene\tchromosome\ttss\n")
     with pytest.raises(InputError, match="has no rows"):
-        read_table(path)
+        gene_places(path)
     for header in ("gene\ttss\n", "chrom\ttss\n", "gene\tchrom\tstart\tend\n"):
         path.write_text(header + "\t".join("1" for _ in header.split()) + "\n")
         with pytest.raises(InputError, match="expected gene, chromosome, and tss or start, end and strand"):

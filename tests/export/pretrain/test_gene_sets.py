@@ -43,11 +43,5 @@ def test_cosines_equal_those_of_the_dense_matrix(tmp_path: Path) -> None:
 def test_what_is_no_gmt_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         gene_set_embeddings(tmp_path / "none.gmt", NAMES)
-    (tmp_path / "a.gmt").write_text("one\ttwo\n")
-    with pytest.raises(InputError, match="line 1 has 2 fields"):
-        gene_set_embeddings(tmp_path / "a.gmt", NAMES)
-    (tmp_path / "b.gmt").write_text("")
-    with pytest.raises(InputError, match="is empty"):
-        gene_set_embeddings(tmp_path / "b.gmt", NAMES)
     with pytest.raises(InputError, match="0 of 1 sets"):
         gene_set_embeddings(write(tmp_path / "c.gmt", [["X", "Y", "Z"]]), NAMES)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ugrn.runtime.engine.probe import plan_blocks
 from ugrn.runtime.errors import PairListError
-from ugrn.runtime.files import pairs as module
-from ugrn.runtime.files.pairs import PairList, read_pairs, source_bounds, write_pair_batches
+from ugrn.runtime.files import pair_tables as module
+from ugrn.runtime.files.pairs import PairBatches, PairList, read_pairs, source_bounds, write_pair_batches
 from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.genes.pairs import resolve_pairs
 
@@ -154,7 +154,7 @@ def test_pair_batches_round_trip(tmp_path: Path) -> None:
     names = GeneNames([f"G{i}" for i in range(30)])
     rows = [(f"G{a}", f"G{b}") for a, b in rng.permutation([(a, b) for a in range(30) for b in range(a)])]
     resolved = resolve_pairs(read_pairs(rows), names)
-    write_pair_batches(resolved, tmp_path / "pairs.h5")
+    write_pair_batches(resolved.pairs, resolved.ids, resolved.sorted_rows, tmp_path / "pairs.h5")
     assert as_list(read_pairs(tmp_path / "pairs.h5")) == rows
     with h5py.File(tmp_path / "pairs.h5") as file:
         indptr, source = file["sources/indptr"][:], file["pairs/source"][:]
@@ -163,6 +163,12 @@ def test_pair_batches_round_trip(tmp_path: Path) -> None:
             assert len(set(source[first:last])) == 1
         assert file["pairs/source"].dtype == np.int32
         assert file["pairs/source"].fletcher32
+    batches, sorted_rows = PairBatches(tmp_path / "pairs.h5"), resolved.sorted_rows
+    assert batches.indptr.tolist() == indptr.tolist()
+    for first, last in ((0, len(rows)), (3, 17), (5, 5)):
+        block = batches.block(first, last)
+        expected = (*resolved.gene_ids(sorted_rows[first:last]), sorted_rows[first:last])
+        assert [each.tolist() for each in block] == [each.tolist() for each in expected]
 
 
 def test_hostile_pair_batches_are_refused(tmp_path: Path) -> None:
@@ -197,6 +203,19 @@ def test_blank_lines_are_passed_over_wherever_they_stand(tmp_path: Path, monkeyp
         assert pairs.header is True
     path.write_text("A,B\n\nC\nD,E\n")
     with pytest.raises(PairListError, match="line 3"):
+        read_pairs(path)
+
+
+def test_quoted_fields_may_span_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('source,note,target\nPOU5F1,"one\n\n""two"", 2\n",NANOG\nSOX2,"x",NANOG\n')
+    for size in (1 << 20, 10):
+        monkeypatch.setattr(module, "CHUNK_BYTES", size)
+        pairs = read_pairs(path)
+        assert as_list(pairs) == EXPECTED
+        assert pairs.extra["note"].to_list() == ['one\n\n"two", 2\n', "x"]
+    path.write_text('source,target,note\nPOU5F1,NANOG,"a\nb"\nSOX2\n')
+    with pytest.raises(PairListError, match="line 4"):
         read_pairs(path)
 
 

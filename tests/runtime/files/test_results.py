@@ -1,4 +1,4 @@
-"""Results in every format, read back by the libraries they are meant for."""
+"""Results in every format, read back by our reader and by the libraries they are meant for."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from ugrn.runtime import InputError, ScoreSettings, load, to_pandas
+from ugrn.runtime import InputError, PairListError, ScoreSettings, load, to_pandas
 from ugrn.runtime.files.formats import SUFFIXES, output_format
-from ugrn.runtime.files.pairs import PairList
-from ugrn.runtime.files.results import write_results
+from ugrn.runtime.files.pairs import PairList, read_pairs
+from ugrn.runtime.files.results import scan_results, write_results
 from ugrn.runtime.files.tables import CHUNK_ROWS, frame
 from ugrn.runtime.runs.result_table import ResultTable
 
@@ -110,6 +110,101 @@ def test_text_tables_hold_all_columns(table: ResultTable, tmp_path: Path, suffix
                 assert found == (value or "")
             else:
                 assert float(found) == pytest.approx(value, rel=1e-6)
+
+
+READ_BACK = ["csv", "csv.gz", "tsv", "tsv.gz", "parquet", "h5"]
+
+
+def as_stored(table: ResultTable, suffix: str) -> pl.DataFrame:
+    """The values that a container keeps of a table; HDF5 has whole numbers as floats, and truth as text."""
+    whole = frame(table)
+    return (
+        whole.with_columns(pl.col("known").cast(pl.String), pl.col("n & m").cast(pl.Float64))
+        if suffix == "h5"
+        else whole
+    )
+
+
+@pytest.mark.parametrize("suffix", READ_BACK)
+def test_every_container_is_read_back_with_all_columns(table: ResultTable, tmp_path: Path, suffix: str) -> None:
+    expected = as_stored(table, suffix)
+    found = scan_results(written(table, tmp_path / f"n.{suffix}")).collect()
+    assert set(found.columns) == set(expected.columns)
+    if len(table) and found["note"].null_count() < len(
+        found
+    ):  # else there is nothing to tell a text table's types from
+        kinds = {name: kind for name, kind in found.schema.items() if expected.schema[name] != kind}
+        assert kinds == ({} if suffix in ("parquet", "h5") else dict.fromkeys(table.columns, pl.Float64))
+    assert found.select(expected.columns).cast(dict(expected.schema)).equals(expected)
+
+
+@pytest.mark.parametrize("suffix", READ_BACK)
+def test_every_container_is_a_pair_list_with_all_columns(table: ResultTable, tmp_path: Path, suffix: str) -> None:
+    path, expected = written(table, tmp_path / f"n.{suffix}"), as_stored(table, suffix)
+    if len(table) == 0:
+        with pytest.raises(PairListError, match="no pairs found"):
+            read_pairs(path)
+        return
+    pairs = read_pairs(path)
+    genes = np.array(pairs.genes)
+    assert genes[pairs.source].tolist() == expected["source"].to_list()
+    assert genes[pairs.target].tolist() == expected["target"].to_list()
+    if suffix[:3] in ("csv", "tsv"):
+        expected = expected.with_columns(pl.col("known").cast(pl.String))
+    kept = expected.columns[2:]
+    assert set(pairs.extra.columns) == set(kept)
+    assert pairs.extra.select(kept).cast({name: expected.schema[name] for name in kept}).equals(expected.select(kept))
+
+
+def test_damaged_hdf5_results_are_one_clear_error(table: ResultTable, tmp_path: Path) -> None:
+    def damage(name: str, values: object) -> Path:
+        path = written(table, tmp_path / "n.h5")
+        with h5py.File(path, "r+") as file:
+            del file[name]
+            if values is not None:
+                file[name] = values
+        return path
+
+    whole = np.zeros(len(table), np.int32)
+    for name, values, words in (
+        ("edges/source", None, "not readable as a result"),
+        ("edges/source", [*whole, 1], "not equally many"),
+        ("edges/source", [*whole[1:], 7], "past its 7 genes"),
+        ("edges/target", [*whole[1:], -1], "past its 7 genes"),
+        ("edges/target", [*whole[1:], 0.5], "past its 7 genes"),
+        ("edges/probability", [*whole, 0.5], "not readable as a result|not equally many"),
+        ("edges", whole, "not readable as a result"),
+        ("genes/symbol", None, "not readable as a result"),
+    ):
+        path = damage(name, values)
+        for read in (read_pairs, scan_results):
+            with pytest.raises(PairListError, match=f"n.h5: .*({words})"):
+                read(path)
+
+
+@pytest.mark.parametrize("suffix", READ_BACK)
+def test_a_result_is_scored_again(artifact: Path, tmp_path: Path, suffix: str) -> None:
+    pairs = pl.DataFrame(
+        {
+            "TF": ["GENE7", "GENE3", "GENE3"],
+            "target": ["GENE2", "GENE9", "GENE8"],
+            "importance": [0.5, None, 2.25],
+            "note": ["x", "two\nlines", None],
+        }
+    )
+    scorer, first = load(artifact), tmp_path / f"first.{suffix}"
+    scorer.score_file(pairs, first, ScoreSettings(features=True))
+    again = scorer.score_file(first, tmp_path / "again.parquet")
+    assert again.scored == 3
+    expected, found = scorer.score(pairs), pl.read_parquet(tmp_path / "again.parquet")
+    assert found.select("source", "target", "importance", "note").equals(
+        expected.select("source", "target", "importance", "note")
+    )
+    assert again.renamed == {name: f"{name}_ugrn" for name in ("probability", "logit_vvp", "logit_gdt")}
+    for name, renamed in again.renamed.items():
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-6)
+        np.testing.assert_array_equal(found[renamed], found[name].cast(pl.Float32))
+    assert {f"vvp_{level}" for level in range(1, 9)} <= set(found.columns)
 
 
 def test_packed_files_are_the_same_bytes_every_time(
