@@ -24,7 +24,7 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class Family(Generic[Options]):
-    """How to read the checkpoints of one family.
+    """Options and reader of the checkpoints of one family.
 
     Attributes:
         options: a frozen dataclass of what its users may choose: each a bool, int, float or str, or one of them and

@@ -143,7 +143,7 @@ class Weights:
 def checkpoint_metadata(
     family: str, options: Mapping[str, Any], files: Iterable[Path], weights: Weights, **more: str
 ) -> dict[str, Any]:
-    """What the manifest records of a checkpoint that was read; see `Weights.finish` for what it raises."""
+    """The manifest's record of a checkpoint that was read; raises as `Weights.finish`."""
     metadata = {
         "family": family,
         **more,

@@ -24,7 +24,7 @@ FULL = {
     "symbols": "symbols: list[str]",
     "card": "card: BackboneCard",
     "shape": "shape: BackboneShape",
-    "predict": "def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor: return cells.levels",
+    "predict": "def predict(self, cells: VirtualCells, targets: Tensor, readout: str) -> Tensor: return cells.levels",
 }
 SMALL = """
 from pathlib import Path
@@ -32,7 +32,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ugrn.export.bundle.folder import ExportSettings, write_artifact
-from ugrn.export.model.base import BackboneCard, Origin, Readout, VirtualCells
+from ugrn.export.model.base import BackboneCard, Origin, VirtualCells
 from ugrn.runtime.artifact.folder import BackboneShape
 
 
