@@ -143,7 +143,7 @@ def _scores_tangent(q: Tensor, q_tangent: Tensor | None, k: Tensor, k_tangent: T
 # A mask goes on in two ways. One that all queries share costs least as one more column of queries and keys: no pass
 # over the scores. It must be added to the scores where each query has its own (`query_weights`), where scores are
 # computed once and masked for every source (`attend_shared`: the product would be done again for each), and where
-# there are fewer queries than a token is wide (`attend_few`: copying the tokens costs more than a pass over the scores).
+# there are fewer queries than a token is wide (`attend_few`: copying tokens costs more than a pass over the scores).
 
 
 def _masking(q: Tensor, k: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:

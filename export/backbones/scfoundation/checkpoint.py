@@ -131,7 +131,8 @@ def _gene_list(path: Path, genes: int) -> list[str]:
         raise InputError(message)
     by_index = sorted((int(row["index"]), row["gene_name"]) for row in rows)
     symbols = [name for _, name in by_index]
-    if [index for index, _ in by_index] != list(range(genes)) or len(set(symbols)) != genes:
+    whole = len(symbols) == genes and [index for index, _ in by_index] == list(range(genes))
+    if not whole or len(set(symbols)) != genes:
         message = f"{path}: {len(symbols)} genes, {len(set(symbols))} distinct; expected {genes} with indices from 0"
         raise InputError(message)
     return symbols
