@@ -35,6 +35,8 @@ PARTS = {
 
 
 def command(json: Json = False) -> None:
+    from ugrn.export.registry import families
+
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     found = {name: _version(name) for names in PARTS.values() for name in names}
     troubles = diagnose(found)
@@ -47,6 +49,7 @@ def command(json: Json = False) -> None:
         else:
             providers = onnxruntime.get_available_providers()
     metadata = {"python": python, "versions": found, "providers": providers, "troubles": troubles}
+    metadata["families"] = families()
     places = {"artifacts": user_folder() / "artifacts", "network_forbidden_by": offline()}
     Console(json=json).result(metadata | places | {"works": not troubles}, _lines(metadata, places))
     sys.exit(1 if troubles else 0)
@@ -57,6 +60,11 @@ def _lines(metadata: dict[str, Any], places: dict[str, Any]) -> Iterator[str]:
     yield f"python {metadata['python']}"
     for part, names in PARTS.items():
         yield f"{part:<10}" + ", ".join(f"{name} {metadata['versions'][name] or 'missing'}" for name in names)
+    named = (
+        name if packages == ["ugrn"] else f"{name} ({', '.join(packages)})"
+        for name, packages in metadata["families"].items()
+    )
+    yield f"backbone families: {', '.join(named)}"
     if metadata["providers"]:
         yield f"onnxruntime offers: {', '.join(metadata['providers'])}"
     forbidden = places["network_forbidden_by"]

@@ -28,7 +28,11 @@ Examples:
 
 def command(
     backbone: Annotated[
-        str, typer.Argument(help="Family: mini, scgpt, scbenchmark, scfoundation, scbert, geneformer, or adapted.")
+        str,
+        typer.Argument(
+            help="Family: mini, scgpt, scbenchmark, scfoundation, scbert, geneformer, adapted, or one that another "
+            "package offers (ugrn doctor lists all)."
+        ),
     ],
     checkpoint: Annotated[Path, typer.Argument(help="Folder with the pretrained weights.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],

@@ -1,84 +1,102 @@
-"""The backbone families that ``ugrn export`` reads, each with its loader and the options upstream leaves open."""
+"""Backbone families by name: those of the installed packages, and adapted backbones, whose base is of one of them.
+
+A package offers a family by an entry point of the group ``ugrn.backbones`` that names a `Family`. Only the module of
+the family that is read is imported: families can be listed without torch, and a package that is broken breaks none but
+its own.
+"""
 
 from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import fields
+from importlib.metadata import EntryPoint, entry_points
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ugrn.runtime.errors import InputError, UgrnError
+from ugrn.runtime.errors import InputError
 
-from .backbones import geneformer, scbenchmark, scbert, scfoundation, scgpt
-from .backbones.adapted.checkpoint import load_adapted
-from .backbones.mini_checkpoint import load_checkpoint, origin_of
-from .model.base import Loaded
+from .model.family import Family, NoOptions
 
+if TYPE_CHECKING:
+    from .model.base import Loaded
 
-@dataclass(frozen=True)
-class MiniOptions:
-    """The mini backbone leaves nothing open."""
-
-
-@dataclass(frozen=True)
-class AdaptedOptions:
-    """An adapted backbone was read with options of its base family, which its folder records."""
+GROUP = "ugrn.backbones"
+ADAPTED = "adapted"
+OURS = "ugrn"
 
 
-@dataclass(frozen=True)
-class Family:
-    """How to read one family: a frozen dataclass of options and a loader of a checkpoint folder."""
-
-    options: type
-    load: Callable[[Path, Any], Loaded]
-
-
-def _load_mini(folder: Path, options: MiniOptions) -> Loaded:
-    checkpoint = load_checkpoint(folder)
-    return Loaded(checkpoint.backbone, origin_of(checkpoint), checkpoint.context, checkpoint.embeddings)
-
-
-def _load_adapted(folder: Path, options: AdaptedOptions) -> Loaded:
-    return load_adapted(folder, load_backbone)
-
-
-FAMILIES = {
-    "mini": Family(MiniOptions, _load_mini),
-    "scgpt": Family(scgpt.ScGPTOptions, scgpt.load),
-    "scbenchmark": Family(scbenchmark.ScBenchmarkOptions, scbenchmark.load),
-    "scfoundation": Family(scfoundation.ScFoundationOptions, scfoundation.load),
-    "scbert": Family(scbert.ScBERTOptions, scbert.load),
-    "geneformer": Family(geneformer.GeneformerOptions, geneformer.load),
-    "adapted": Family(AdaptedOptions, _load_adapted),
-}
+def families() -> dict[str, list[str]]:
+    """Names of the families, sorted, and the packages that offer each: more than one where they are in conflict."""
+    offers = {ADAPTED: [OURS]}
+    for entry in entry_points(group=GROUP):
+        offers.setdefault(entry.name, []).append(_package(entry))
+    return dict(sorted(offers.items()))
 
 
 def load_backbone(family: str, folder: Path, settings: Iterable[str] = ()) -> Loaded:
     """Read a checkpoint folder of a family.
 
     Args:
-        family: a name in `FAMILIES`.
+        family: one of `families`.
         folder: the checkpoint.
         settings: ``name=value`` for the family's options; dashes and underscores are the same.
 
     Raises:
-        InputError: the family or an option is not known, a value does not fit, or the checkpoint cannot be read.
+        InputError: the family or an option is not known, a value does not fit, the package that offers the family is
+            broken, or the checkpoint cannot be read.
     """
-    if family not in FAMILIES:
-        message = f"backbone {family!r} is not known; expected one of {', '.join(FAMILIES)}"
+    offers = families()
+    if family not in offers:
+        message = f"backbone {family!r} is not known; expected one of {', '.join(offers)}"
         raise InputError(message)
-    known = FAMILIES[family]
-    options = known.options(**_parse(family, known.options, settings))
+    if len(offers[family]) > 1:
+        message = f"backbone {family!r} is offered by {' and '.join(offers[family])}; uninstall all of them but one"
+        raise InputError(message)
+    if family == ADAPTED:
+        _parse(family, NoOptions, settings)
+        return _load_adapted(folder)
+    [entry] = entry_points(group=GROUP, name=family)
+    known = _family(entry)
+    return known.load(folder, known.options(**_parse(family, known.options, settings)))
+
+
+def _load_adapted(folder: Path) -> Loaded:
+    # Imported here, because it needs torch.
+    from .backbones.adapted.checkpoint import attach, read_adapted
+
+    adapted = read_adapted(folder)
+    return attach(adapted, load_backbone(adapted.family, adapted.base, adapted.settings))
+
+
+def _family(entry: EntryPoint) -> Family[Any]:
+    """The family that an entry point names.
+
+    Raises:
+        InputError: it cannot be imported from somebody else's package, or is no family.
+    """
     try:
-        return known.load(folder, options)
-    except UgrnError:
-        raise
-    except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, OSError) as error:
-        message = f"{folder}: a file of it is not what a {family} checkpoint holds ({type(error).__name__}: {error})"
-        raise InputError(message) from error
+        family = entry.load()
+    except Exception as error:  # noqa: BLE001 - importing somebody else's package may raise anything
+        if _package(entry) == OURS:
+            raise
+        raise InputError(_broken(entry, f"it cannot be imported ({type(error).__name__}: {error})")) from error
+    if not isinstance(family, Family):
+        raise InputError(_broken(entry, f"it is a {type(family).__name__}, expected a ugrn.export.model.family.Family"))
+    return family
+
+
+def _broken(entry: EntryPoint, reason: str) -> str:
+    return (
+        f"backbone {entry.name!r}: the package {_package(entry)} offers {entry.value}, but {reason}; upgrade or "
+        "uninstall that package"
+    )
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown package"
 
 
 def _parse(family: str, options: type, settings: Iterable[str]) -> dict[str, Any]:
@@ -106,7 +124,7 @@ def _convert(setting: str, text: str, kind: Any) -> Any:
     else:
         try:
             value = kind(text)
-            if kind is str or isfinite(value):
+            if kind is not float or isfinite(value):
                 return value
         except ValueError:
             pass

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ugrn.export.model.adaptable import AdaptableBackbone
 from ugrn.export.model.attention import attend_context
-from ugrn.export.model.base import Backbone, Loaded, Readout
+from ugrn.export.model.base import Loaded, Readout
 from ugrn.export.model.streams import StreamBackbone
 from ugrn.export.pretrain.corpus import CLIP
 from ugrn.runtime.arrays import Array
@@ -39,7 +40,7 @@ class Frozen:
         baseline: v_b, in these units.
     """
 
-    model: Backbone
+    model: AdaptableBackbone
     names: GeneNames
     readout: Readout
     scale: str

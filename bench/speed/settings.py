@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.backbones.scgpt import ScGPT
+from ugrn.export.backbones.scgpt.model import ScGPT
 from ugrn.export.graph.graph import Arrays
 from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.probe import GRADIENT_GRAPH, Prober

@@ -28,6 +28,7 @@ from ..backbones.adapted.checkpoint import (
 )
 from ..backbones.mini_checkpoint import Checkpoint, origin_of, save_checkpoint
 from ..bundle.folder import check_folder, new_folder
+from ..model.adaptable import adaptable
 from ..model.base import BackboneCard, Loaded, Readout
 from ..networks.network_files import read_network
 from ..pretrain.loop import TrainingStatus
@@ -103,6 +104,7 @@ def adapt_to_folder(
     loaded = base.loaded
     card = loaded.backbone.card
     read_at = expression_readout(card, readout)
+    backbone = adaptable(loaded.backbone)
     if threads:
         torch.set_num_threads(threads)
     names = GeneNames(loaded.backbone.symbols, loaded.origin.aliases)
@@ -110,7 +112,7 @@ def adapt_to_folder(
     training = read_training_cells(cells, names, card, config.seed)
     for note in (*(each.note for each in files), training.note):
         notify(note)
-    subject = AdaptationTask(loaded.backbone, read_at, files, training)
+    subject = AdaptationTask(backbone, read_at, files, training)
     adapter, held_out = adapt(subject, config, folder / RESUME, report, every)
     metadata = {
         "base": dict(base.metadata),

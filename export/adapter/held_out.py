@@ -20,6 +20,7 @@ from ..backbones.adapted.backbone import predict_adapted
 from ..backbones.adapted.graph_adapter import GraphAdapter
 from ..backbones.adapted.levels import Structures, randomised, structure_table, without_edges
 from ..bundle.card import ARMS
+from ..model.adaptable import AdaptableBackbone
 from ..model.base import Backbone, Readout
 from ..networks.network import WeightedNetwork
 from .cells import MaskedCell, TrainingCells
@@ -60,7 +61,7 @@ def errors_alone(backbone: Backbone, readout: Readout, draws: Draws) -> NDArray[
 
 
 def errors_adapted(
-    backbone: Backbone, adapter: GraphAdapter, files: Sequence[WeightedNetwork], readout: Readout, draws: Draws
+    backbone: AdaptableBackbone, adapter: GraphAdapter, files: Sequence[WeightedNetwork], readout: Readout, draws: Draws
 ) -> NDArray[np.float64]:
     """`errors` of the adapted backbone with some networks."""
     table = structure_table(backbone, adapter, files)
@@ -72,7 +73,7 @@ def errors_adapted(
 
 
 def predict_masked(
-    backbone: Backbone, adapter: GraphAdapter, structures: Structures, shown: MaskedCell, readout: Readout
+    backbone: AdaptableBackbone, adapter: GraphAdapter, structures: Structures, shown: MaskedCell, readout: Readout
 ) -> Tensor:
     """What the adapted backbone predicts for the asked genes of one cell, ``[Q]``."""
     cell = shown.virtual_cell(backbone.card.baseline)
@@ -80,7 +81,7 @@ def predict_masked(
 
 
 def worth(
-    backbone: Backbone,
+    backbone: AdaptableBackbone,
     adapter: GraphAdapter,
     files: Sequence[WeightedNetwork],
     readout: Readout,

@@ -23,7 +23,8 @@ from ugrn.runtime.errors import InputError
 
 from ..backbones.adapted.graph_adapter import AdapterConfig, GraphAdapter
 from ..backbones.adapted.levels import Levels
-from ..model.base import Backbone, Readout
+from ..model.adaptable import AdaptableBackbone, adapter_widths
+from ..model.base import Readout
 from ..networks.network import WeightedNetwork
 from ..pretrain.loop import TrainingStatus
 from ..training.resume import ResumeFile, digest, learning_rate
@@ -66,17 +67,15 @@ class AdaptConfig:
 class AdaptationTask:
     """What is trained: a backbone, how it is read, its networks, and cells."""
 
-    backbone: Backbone
+    backbone: AdaptableBackbone
     readout: Readout
     networks: Sequence[WeightedNetwork]
     cells: TrainingCells
 
 
-def adapter_for(backbone: Backbone, networks: int) -> GraphAdapter:
+def adapter_for(backbone: AdaptableBackbone, networks: int) -> GraphAdapter:
     """A new adapter of the backbone's widths."""
-    width = cast(nn.Linear, backbone.last_layer.shrink).out_features
-    inputs = backbone.gene_tokens(torch.zeros(1, dtype=torch.int64)).shape[-1]
-    return GraphAdapter(AdapterConfig(width, inputs, networks=networks))
+    return GraphAdapter(AdapterConfig(*adapter_widths(backbone), networks=networks))
 
 
 def adapt(
@@ -165,7 +164,7 @@ def draw_batch(step: int, cells: TrainingCells, config: AdaptConfig) -> list[Mas
     return [cells.show(row, config.most_shown, config.asked, random) for row in rows]
 
 
-def _optimiser(adapter: GraphAdapter, backbone: Backbone, config: AdaptConfig) -> torch.optim.Optimizer:
+def _optimiser(adapter: GraphAdapter, backbone: AdaptableBackbone, config: AdaptConfig) -> torch.optim.Optimizer:
     frozen = cast(nn.Module, backbone).requires_grad_(config.unfreeze)
     parts = [(adapter.parameters(), 1.0), *([(frozen.parameters(), BACKBONE_RATE)] if config.unfreeze else [])]
     groups: list[dict[str, Any]] = []

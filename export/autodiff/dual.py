@@ -39,7 +39,7 @@ class Dual:
         if rule is None:
             message = (
                 f"no tangent rule for {_name(func)}; write the backbone with one of {', '.join(supported())}, "
-                "or add a rule to ugrn.export.autodiff.tangent"
+                "or add a rule in ugrn.export.autodiff"
             )
             raise UnsupportedFunctionError(message)
         return rule(*args, **(kwargs or {}))

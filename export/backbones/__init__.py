@@ -1,1 +1,1 @@
-"""Backbones: the single-cell foundation models that can be probed, one file each."""
+"""Backbones: the single-cell foundation models that can be probed, a file or a package each."""

@@ -25,7 +25,8 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.atomic import replace_with
 
 from ..bundle.folder import write_gene_lists
-from ..model.base import Origin
+from ..model.base import Loaded, Origin
+from ..model.family import Family, NoOptions
 from .mini import CARD, FinishedGenes, MiniBackbone, MiniConfig
 
 METADATA_FILE = "pretrained.json"
@@ -80,3 +81,12 @@ def origin_of(checkpoint: Checkpoint, licence_text: str = "") -> Origin:
     """What an artifact says of the backbone it was exported from."""
     metadata = dict(checkpoint.metadata)
     return Origin(checkpoint.aliases, metadata.pop("licence", ""), licence_text, metadata)
+
+
+def load(folder: Path, options: NoOptions) -> Loaded:
+    """Read a checkpoint folder; raises as `load_checkpoint`."""
+    checkpoint = load_checkpoint(folder)
+    return Loaded(checkpoint.backbone, origin_of(checkpoint), checkpoint.context, checkpoint.embeddings)
+
+
+FAMILY = Family(NoOptions, load)

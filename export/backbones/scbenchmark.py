@@ -21,10 +21,22 @@ from ugrn.runtime.artifact.folder import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..model.base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
+from ..model.checkpoint_files import (
+    check_heads,
+    find_file,
+    finite,
+    positive,
+    read_json,
+    read_state,
+    read_vocabulary_ids,
+)
+from ..model.family import Family
 from ..model.layers import PostNormLayer, leaky_mlp, stock_names
 from ..model.streams import Layers, alike, predict_streams
-from ..model.weights import Weights, checkpoint_metadata, find_file, number, read_json, read_state, read_vocabulary_ids
-from .scgpt import MASK_VALUE, MOST, NOT_IN_LOSS, SPECIAL, strip_module
+from ..model.weights import Weights, checkpoint_metadata
+from .scgpt.checkpoint import SPECIAL, strip_module
+from .scgpt.model import MASK_VALUE, MOST
+from .scgpt.parts import NOT_IN_LOSS
 
 EMBEDDING = 256  # width of the gene embeddings, whatever the model's width
 CARD = BackboneCard(
@@ -42,7 +54,7 @@ CARD = BackboneCard(
 
 @dataclass(frozen=True)
 class ScBenchmarkOptions:
-    """What upstream leaves open.
+    """Choices that upstream leaves open.
 
     Attributes:
         cls_value: value of the ``<cls>`` token; None takes `cls_value` of ``args.json`` (0).
@@ -116,16 +128,27 @@ def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
     vocabulary = read_vocabulary_ids(vocabulary_path, SPECIAL)
     path = find_file(folder, ["best_model.pt", "best_model.safetensors", "model.safetensors"])
     weights = Weights(strip_module(read_state(path)), path, "scBenchmark")
-    width, heads = number(args, "embsize", args_path), number(args, "nheads", args_path)
-    if width % heads:
-        message = f"{args_path}: embsize {width} is not a multiple of nheads {heads}"
-        raise InputError(message)
+    width, layers = positive(args, "embsize", args_path), positive(args, "nlayers", args_path)
+    heads = positive(args, "nheads", args_path)
+    check_heads(width, heads, ("embsize", "nheads"), args_path)
+    weights.check({"encoder.layers.0.linear1.weight": (width, width)})
+    weights.check({f"encoder.layers.{layers - 1}.norm2.bias": (width,)})
     rows = [row for row, token in enumerate(vocabulary) if token not in SPECIAL]
-    model = ScBenchmark(width, heads, number(args, "nlayers", args_path), [vocabulary[row] for row in rows])
+    model = ScBenchmark(width, heads, layers, [vocabulary[row] for row in rows])
+    cls_value = finite(args, "cls_value", args_path, 0.0) if options.cls_value is None else options.cls_value
+    _fill(model, weights, vocabulary, rows, cls_value)
+    metadata = checkpoint_metadata(
+        "scbenchmark", asdict(options) | {"cls_value": cls_value}, (args_path, vocabulary_path, path), weights
+    )
+    return Loaded(model.eval(), Origin(provenance=metadata), embeddings=model.genes.numpy())
+
+
+def _fill(model: ScBenchmark, weights: Weights, vocabulary: list[str], rows: list[int], cls_value: float) -> None:
+    """Layers and heads, gene vectors as the tokens see them, and ``<cls>`` with its value."""
+    width = model.shape.width
     weights.fill(model, {name: name for name in ("value_encoder", "decoder", "gene2query")})
     for index, layer in enumerate(model.stack):
         weights.fill(layer, stock_names(f"encoder.layers.{index}."))
-    cls_value = float(args.get("cls_value", 0.0)) if options.cls_value is None else options.cls_value
     with torch.no_grad():
         table = weights.take("embedding.weight", (len(vocabulary), EMBEDDING))
         if width != EMBEDDING:
@@ -135,7 +158,6 @@ def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
         model.genes.copy_(table[rows])
         model.cls.copy_(table[vocabulary.index("<cls>")] + model.value_encoder(torch.tensor([cls_value])))
     weights.ignore("layer_norm.*", "held by the checkpoint, not used in its forward pass")
-    metadata = checkpoint_metadata(
-        "scbenchmark", asdict(options) | {"cls_value": cls_value}, (args_path, vocabulary_path, path), weights
-    )
-    return Loaded(model.eval(), Origin(provenance=metadata), embeddings=model.genes.numpy())
+
+
+FAMILY = Family(ScBenchmarkOptions, load)

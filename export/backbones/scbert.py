@@ -9,10 +9,9 @@ are masked and predicted: ``masked`` is the trained readout.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import h5py
 import numpy as np
@@ -24,8 +23,10 @@ from ugrn.runtime.artifact.folder import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
+from ..model.checkpoint_files import find_file, read_state
+from ..model.family import Family
 from ..model.performer import PerformerLayer, fill_performer
-from ..model.weights import Weights, checkpoint_metadata, find_file, read_state
+from ..model.weights import Weights, checkpoint_metadata
 
 HEADS = 10
 BINS = 6  # 0 … 5; token 6 is the mask
@@ -46,7 +47,7 @@ CARD = BackboneCard(
 
 @dataclass(frozen=True)
 class ScBERTOptions:
-    """What upstream leaves open.
+    """Choices that upstream leaves open.
 
     Attributes:
         expressed_only: expect over the bins 1 … 5, which upstream's own predictions are restricted to, instead
@@ -129,8 +130,7 @@ def load(folder: Path, options: ScBERTOptions) -> Loaded:
     """
     path = find_file(folder, ["panglao_pretrained.pth", "scbert.safetensors"])
     whole = read_state(path)
-    state: Mapping[str, Any] = whole.get("model_state_dict", whole)
-    weights = Weights(dict(state), path, "scBERT")
+    weights = Weights(whole.get("model_state_dict", whole), path, "scBERT")
     symbols, order_path = _gene_order(folder)
     model = ScBERT(weights, symbols, int(options.expressed_only))
     places = _gene2vec(folder, weights, len(symbols), model.shape.width)
@@ -156,16 +156,35 @@ def _gene_order(folder: Path) -> tuple[list[str], Path]:
             "authors' panglao_10000.h5ad; put this file, or a genes.txt with one symbol per line, into the folder"
         )
         raise InputError(message) from error
-    if path.suffix == ".txt":
-        symbols = path.read_text(encoding="utf-8").split()
-    else:
-        with h5py.File(path) as file:
-            frame = file["var"]
-            symbols = [str(name) for name in frame[frame.attrs.get("_index", "_index")].asstr()[:]]
+    symbols = _text_genes(path) if path.suffix == ".txt" else _cell_file_genes(path)
     if len(set(symbols)) != len(symbols):
         message = f"{path}: {len(symbols)} genes, {len(set(symbols))} distinct; expected distinct symbols"
         raise InputError(message)
     return symbols, path
+
+
+def _text_genes(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read ({error}); expected a text file with one symbol per line"
+        raise InputError(message) from error
+
+
+def _cell_file_genes(path: Path) -> list[str]:
+    """Names of the variables of an ``.h5ad`` file."""
+    try:
+        with h5py.File(path) as file:
+            frame = file.get("var")
+            index = frame.attrs.get("_index", "_index") if isinstance(frame, h5py.Group) else None
+            names = frame.get(index) if isinstance(index, str) else None
+            if isinstance(names, h5py.Dataset) and names.ndim == 1 and h5py.check_string_dtype(names.dtype):
+                return [str(name) for name in names.asstr()[:]]
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read ({error}); expected the authors' file"
+        raise InputError(message) from error
+    message = f"{path}: has no names of variables (var); expected the authors' file"
+    raise InputError(message)
 
 
 def _gene2vec(folder: Path, weights: Weights, genes: int, width: int) -> Tensor:
@@ -181,10 +200,16 @@ def _gene2vec(folder: Path, weights: Weights, genes: int, width: int) -> Tensor:
         raise InputError(message)
     try:
         vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         message = f"{path}: cannot be read ({error}); expected an array of {genes} x {width} numbers"
         raise InputError(message) from error
+    if not isinstance(vectors, np.ndarray) or vectors.dtype.kind not in "fiu":
+        message = f"{path}: holds no numbers; expected an array of {genes} x {width}"
+        raise InputError(message)
     if vectors.shape != (genes, width) or not np.isfinite(vectors).all():
         message = f"{path}: shape {vectors.shape}, expected {(genes, width)} finite numbers"
         raise InputError(message)
     return torch.from_numpy(np.concatenate([vectors, np.zeros((1, width))]).astype(np.float32))
+
+
+FAMILY = Family(ScBERTOptions, load)

@@ -1,1 +1,1 @@
-"""What a backbone is, and the parts that transformers over gene tokens are made of."""
+"""The interface of a backbone, and the parts that transformers over gene tokens are made of."""

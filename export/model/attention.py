@@ -71,7 +71,7 @@ def attend_few(q: Tensor, tokens: Tensor, hidden: Tensor | None, width: int) -> 
     Returns:
         ``[R, N, d]``.
     """
-    scores = _masked(torch.matmul(q, tokens.transpose(-2, -1)) * (1.0 / math.sqrt(width)), hidden)
+    scores = _masked(_scores(q, tokens, width), hidden)
     return torch.matmul(F.softmax(scores, dim=-1), tokens)
 
 
@@ -96,7 +96,7 @@ def attend_shared(q: Tensor, k: Tensor, v: Tensor, own_k: Tensor, own_v: Tensor,
     among = torch.matmul(weights, v).unsqueeze(1)  # [S, 1, H, B, h]
     # The largest weight is exp(largest score - logsumexp): no exponential of every score once more.
     total = scores.amax(-1, keepdim=True) - torch.log(weights.amax(-1, keepdim=True))  # logsumexp [S, H, B, 1]
-    own = torch.matmul(q, own_k.transpose(-2, -1)) * (1.0 / math.sqrt(q.shape[-1]))  # [R, H, B, 1]
+    own = _scores(q, own_k)  # [R, H, B, 1]
     each = among.shape[0], own.shape[0] // among.shape[0]  # S, K
     own = own.reshape(*each, *own.shape[1:])  # [S, K, H, B, 1]
     weight = torch.sigmoid(own - total.unsqueeze(1))
@@ -116,17 +116,15 @@ def query_weights(q: Tensor, own_k: Tensor, k: Tensor, hidden: Tensor | None) ->
     Returns:
         ``[R, H, Q, L + 1]``, the query's own weight last.
     """
-    scale = 1.0 / math.sqrt(q.shape[-1])
-    to_context = torch.matmul(q, k.transpose(-2, -1)) * scale  # [R, H, Q, L]
-    to_context = _masked(to_context, hidden)
-    to_self = (q * own_k).sum(-1, keepdim=True) * scale
+    to_context = _masked(_scores(q, k), hidden)  # [R, H, Q, L]
+    to_self = (q * own_k).sum(-1, keepdim=True) * (1.0 / math.sqrt(q.shape[-1]))
     to_self = to_self.expand(*to_context.shape[:-1], 1)  # [R, H, Q, 1]; one row's queries may serve all rows
     return F.softmax(torch.cat([to_context, to_self], dim=-1), dim=-1)
 
 
 def attend_query(weights: Tensor, own_v: Tensor, v: Tensor) -> Tensor:
-    """What the queries take with `query_weights` from values of their own ``[R, H, Q, h]`` and of the context
-    ``[R, H, L, h]``: ``[R, H, Q, h]``."""
+    """Sums over `query_weights` of the queries' own values ``[R, H, Q, h]`` and the context's ``[R, H, L, h]``:
+    ``[R, H, Q, h]``."""
     return torch.matmul(weights[..., :-1], v) + weights[..., -1:] * own_v
 
 
@@ -142,18 +140,29 @@ def _scores_tangent(q: Tensor, q_tangent: Tensor | None, k: Tensor, k_tangent: T
     return None if k_tangent is None else _scores(q, k_tangent)
 
 
+# A mask goes on in two ways. One that all queries share costs least as one more column of queries and keys: no pass
+# over the scores. It must be added to the scores where each query has its own (`query_weights`), where scores are
+# computed once and masked for every source (`attend_shared`: the product would be done again for each), and where
+# there are fewer queries than a token is wide (`attend_few`: copying tokens costs more than a pass over the scores).
+
+
 def _masking(q: Tensor, k: Tensor, hidden: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Queries and keys with one column more, by which a hidden key's score is put out of reach without a pass over the
-    scores. Shapes as in `attend_context`."""
+    """Queries and keys with one column more, by which a hidden key's score is put out of reach.
+
+    Shapes as in `attend_context`.
+    """
     if hidden is None:
         return q, k
-    column = torch.where(hidden, HIDDEN, 0.0).to(k.dtype).transpose(-2, -1)  # [R, 1, L, 1]
+    column = _cost(hidden, k.dtype).transpose(-2, -1)  # [R, 1, L, 1]
     ones = torch.ones((), dtype=q.dtype, device=q.device).expand(*q.shape[:-1], 1)
     return torch.cat([q, ones], dim=-1), torch.cat([k, column.expand(*k.shape[:-1], 1)], dim=-1)
 
 
 def _masked(scores: Tensor, hidden: Tensor | None) -> Tensor:
-    """Where a key is hidden, its score is put out of reach: a sum, which runtimes do faster than a choice."""
-    if hidden is None:
-        return scores
-    return scores + torch.where(hidden, HIDDEN, 0.0).to(scores.dtype)
+    """Scores plus the cost of hidden keys: a sum, which runtimes do faster than a choice."""
+    return scores if hidden is None else scores + _cost(hidden, scores.dtype)
+
+
+def _cost(hidden: Tensor, dtype: torch.dtype) -> Tensor:
+    """``HIDDEN`` where a key is hidden, else 0."""
+    return torch.where(hidden, HIDDEN, 0.0).to(dtype)

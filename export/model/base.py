@@ -1,4 +1,4 @@
-"""What a backbone must offer to be probed.
+"""The interface of a backbone, and the data it exchanges with what probes it.
 
 A backbone is an `nn.Module` that predicts the expression of target genes in virtual cells.
 """
@@ -11,7 +11,7 @@ from math import inf
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ugrn.runtime.artifact.folder import BackboneShape
 from ugrn.runtime.errors import InputError
@@ -24,7 +24,7 @@ NO_PREDICTION = "attention is no prediction; it serves the benchmark's Attn"
 
 @dataclass(frozen=True)
 class BackboneCard:
-    """What the manifest says of a backbone.
+    """Facts and defaults of a backbone, for the manifest.
 
     Attributes:
         name: family name, e.g. ``mini``.
@@ -59,7 +59,7 @@ class BackboneCard:
     predicts: str = ""
 
     def cautions(self, readout: Readout) -> list[str]:
-        """What the user must know of this readout and these levels: one sentence each, often none."""
+        """Sentences that the user must know of this readout and these levels; often none."""
         found = [f"readout {readout!r}: {self.readouts[readout]}"] if self.readouts[readout] else []
         low, high = self.trained
         strange = sorted({v for v in (self.baseline, *self.vvp_levels, *self.gdt_levels) if not low <= v <= high})
@@ -97,7 +97,7 @@ def with_levels(
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a backbone comes from.
+    """Names, licence and history of a backbone.
 
     Attributes:
         aliases: other name of a gene -> its symbol in the vocabulary.
@@ -166,7 +166,8 @@ class Backbone(Protocol):
 
     `predict` is written for plain tensors; the gradient graph hands it `Dual` levels, which pass through every
     function that has a tangent rule (`ugrn.export.autodiff.tangent`). A transformer whose tokens are genes need not
-    write it: `ugrn.export.model.streams.predict_streams` does, from the model's parts.
+    write it: `ugrn.export.model.streams.predict_streams` does, from the model's parts. What an adapter needs more is in
+    `ugrn.export.model.adaptable`.
     """
 
     @property
@@ -180,13 +181,6 @@ class Backbone(Protocol):
     @property
     def symbols(self) -> list[str]:
         """The V gene symbols; row = id."""
-
-    @property
-    def last_layer(self) -> nn.Module:
-        """The layer behind which an adapter stands (`ugrn.export.adapter`): a `PostNormLayer` or `PerformerLayer`."""
-
-    def gene_tokens(self, genes: Tensor) -> Tensor:
-        """What the model knows of genes, int64 ``[N]``, whatever their values: ``[N, width]``."""
 
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         """Predicted expression M_j of targets, int64 ``[Q]``, in R virtual cells: ``[R, Q]``.

@@ -23,7 +23,7 @@ EPS = 1e-4
 
 
 class Keys(NamedTuple):
-    """What queries need of a stream of tokens: its sums, and how its keys were stabilised."""
+    """Sums over a stream of tokens, for its queries, and the stabiliser of its keys."""
 
     total: Tensor  # [R, H, 1, M], features summed over the tokens
     product: Tensor  # [R, H, M, h], features times values, summed over the tokens

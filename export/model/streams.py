@@ -44,7 +44,7 @@ class Layer(QueryLayer, Protocol):
         """The other parts of `project`."""
 
     def attend_few(self, x: Tensor, tokens: Tensor, hidden: Tensor | None) -> Tensor:
-        """What tokens ``[R, n, d]``, few of all ``[R, N, d]``, take from these: ``[R, H, n, d/H]``."""
+        """Attention of tokens ``[R, n, d]``, few of all ``[R, N, d]``, to these: ``[R, H, n, d/H]``."""
 
 
 ALL = slice(None)

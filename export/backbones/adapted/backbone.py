@@ -11,7 +11,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...model.base import Backbone, BackboneCard, Readout, VirtualCells
+from ...model.adaptable import AdaptableBackbone
+from ...model.base import BackboneCard, Readout, VirtualCells
 from .graph_adapter import GraphAdapter
 
 OTHER_READOUT = "the adapter was trained with the readout {}"
@@ -28,7 +29,9 @@ class AdaptedBackbone(nn.Module):
         readout: that the adapter was trained with.
     """
 
-    def __init__(self, backbone: Backbone, adapter: GraphAdapter, structures: Tensor, readout: Readout) -> None:
+    def __init__(
+        self, backbone: AdaptableBackbone, adapter: GraphAdapter, structures: Tensor, readout: Readout
+    ) -> None:
         super().__init__()
         self.backbone = cast(Any, backbone)
         self.adapter = adapter
@@ -64,14 +67,14 @@ class AdaptedBackbone(nn.Module):
 
 
 def predict_adapted(
-    backbone: Backbone,
+    backbone: AdaptableBackbone,
     adapter: GraphAdapter,
     structures: Callable[[Tensor], Tensor],
     cells: VirtualCells,
     targets: Tensor,
     readout: Readout,
 ) -> Tensor:
-    """What `backbone` predicts, ``[R, Q]``, where the adapter stands behind its last layer.
+    """Predictions of `backbone`, ``[R, Q]``, where the adapter stands behind its last layer.
 
     A cell's structures are those of its source and of its context; the context's slot of the source is hidden, as it is
     in the backbone.

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import polars as pl
 import safetensors
 import torch
@@ -25,9 +24,11 @@ from torch import Tensor, nn
 from ugrn.runtime.artifact.folder import file_entry
 from ugrn.runtime.errors import InputError
 
-from ...model.base import Backbone, Loaded, Origin, Readout
-from ...networks.network import Network, WeightedNetwork
+from ...model.adaptable import AdaptableBackbone, adaptable, adapter_widths
+from ...model.base import Loaded, Origin, Readout
+from ...networks.network import WeightedNetwork
 from .backbone import AdaptedBackbone
+from .edges import MismatchError, edge_table, networks_of
 from .graph_adapter import AdapterConfig, GraphAdapter
 from .levels import structure_table
 
@@ -35,12 +36,13 @@ FAMILY = "adapted"
 FORMAT = 1
 METADATA_FILE, WEIGHTS, EDGES, BASE = "adapted.json", "adapter.safetensors", "network.parquet", "base"
 LICENCE = "LICENSE"
-LoadBackbone = Callable[[str, Path, Sequence[str]], Loaded]
+# Names of adapted.json and their types.
+RECORDED = {"format": int, "family": str, "settings": list, "readout": str, "size": dict, "base": dict, "facts": dict}
 
 
 @dataclass(frozen=True)
 class Base:
-    """What is adapted.
+    """A backbone that is adapted, and its checkpoint.
 
     Attributes:
         family: of its checkpoint.
@@ -59,7 +61,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Adapted:
-    """A trained adapter, what it stands behind, and what is recorded of its training."""
+    """A trained adapter, the backbone it stands behind, and the record of its training."""
 
     base: Base
     readout: Readout
@@ -102,7 +104,7 @@ def save_adapted(adapted: Adapted, folder: Path) -> None:
     if adapted.trained_along:
         state |= {f"backbone.{name}": each.detach() for name, each in backbone.named_parameters()}
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
-    _edge_table(adapted.networks, base.loaded.backbone.symbols).write_parquet(folder / EDGES)
+    edge_table(adapted.networks, base.loaded.backbone.symbols).write_parquet(folder / EDGES)
     metadata = {
         "format": FORMAT,
         "family": base.family,
@@ -115,42 +117,74 @@ def save_adapted(adapted: Adapted, folder: Path) -> None:
     (folder / METADATA_FILE).write_text(json.dumps(metadata, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def load_adapted(folder: Path, load: LoadBackbone) -> Loaded:
-    """Read the folder of an adapted backbone.
+@dataclass(frozen=True)
+class AdaptedFolder:
+    """The folder of an adapted backbone as read, except its base.
 
-    Args:
-        folder: as `save_adapted` wrote it.
-        load: reads the base, given family, folder and options.
+    Attributes:
+        folder: where it is.
+        family, settings: of the base, as in `Base`.
+        adapter: of the recorded size, without its weights.
+        state: the weights.
+        edges: of the networks.
+        metadata: of the training.
+    """
+
+    folder: Path
+    family: str
+    settings: tuple[str, ...]
+    readout: str
+    adapter: GraphAdapter
+    state: Mapping[str, Tensor]
+    edges: pl.DataFrame
+    metadata: Mapping[str, Any]
+
+    @property
+    def base(self) -> Path:
+        """The folder of the base's checkpoint."""
+        return self.folder / BASE
+
+
+def read_adapted(folder: Path) -> AdaptedFolder:
+    """Read all but the base of a folder that `save_adapted` wrote.
 
     Raises:
-        InputError: a file is missing, was changed, or does not fit the others.
+        InputError: a file is missing or was changed.
     """
     try:
-        recorded = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
-        if recorded["format"] != FORMAT:
-            message = f"format {recorded['format']} found, {FORMAT} expected; upgrade ugrn"
-            raise ValueError(message)
-        family, settings, readout = recorded["family"], list(recorded["settings"]), recorded["readout"]
+        recorded = _recorded(json.loads((folder / METADATA_FILE).read_text(encoding="utf-8")))
         _check_base(folder / BASE, recorded["base"])
-        adapter = GraphAdapter(AdapterConfig(**recorded["size"]))
+        adapter = GraphAdapter(_size(recorded["size"]))
         state = load_file(folder / WEIGHTS)
         edges = pl.read_parquet(folder / EDGES)
-        metadata = dict(recorded["facts"])
-        refuse_adapted(family)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, RecursionError, safetensors.SafetensorError, pl.exceptions.PolarsError) as error:
         message = f"{folder}: not an adapted backbone ({error}); expected a folder written by 'ugrn adapt'"
         raise InputError(message) from error
-    loaded = load(family, folder / BASE, settings)
+    refuse_adapted(recorded["family"])
+    settings = tuple(recorded["settings"])
+    return AdaptedFolder(
+        folder, recorded["family"], settings, recorded["readout"], adapter, state, edges, recorded["facts"]
+    )
+
+
+def attach(adapted: AdaptedFolder, base: Loaded) -> Loaded:
+    """An adapted backbone, of its folder and the base that was loaded from it.
+
+    Raises:
+        InputError: they do not fit each other.
+    """
+    backbone = adaptable(base.backbone)
     try:
-        backbone = _filled(loaded.backbone, adapter, state, readout)
-        networks = _networks(edges, backbone.symbols, adapter.config.networks)
-        adapted = AdaptedBackbone(backbone, adapter, structure_table(backbone, adapter, networks), readout)
-    except (ValueError, KeyError, IndexError, TypeError, RuntimeError, pl.exceptions.PolarsError) as error:
-        message = f"{folder}: its files do not fit each other ({error}); run 'ugrn adapt' again"
+        _fill(adapted, backbone)
+        networks = networks_of(adapted.edges, backbone.symbols, adapted.adapter.config.networks)
+    except MismatchError as error:
+        message = f"{adapted.folder}: its files do not fit each other ({error}); run 'ugrn adapt' again"
         raise InputError(message) from error
-    return replace(loaded, backbone=adapted.eval(), origin=_origin(loaded, folder / BASE / LICENCE, metadata))
+    table = structure_table(backbone, adapted.adapter, networks)
+    whole = AdaptedBackbone(backbone, adapted.adapter, table, cast(Readout, adapted.readout))
+    return replace(base, backbone=whole.eval(), origin=_origin(base, adapted))
 
 
 def refuse_adapted(family: str) -> None:
@@ -164,9 +198,42 @@ def refuse_adapted(family: str) -> None:
         raise InputError(message)
 
 
-def _origin(loaded: Loaded, licence: Path, metadata: Mapping[str, Any]) -> Origin:
-    text = licence.read_text(encoding="utf-8") if licence.is_file() else loaded.origin.licence_text
-    return replace(loaded.origin, licence_text=text, provenance={**loaded.origin.provenance, "adapter": dict(metadata)})
+def _origin(base: Loaded, adapted: AdaptedFolder) -> Origin:
+    licence = adapted.base / LICENCE
+    text = licence.read_text(encoding="utf-8") if licence.is_file() else base.origin.licence_text
+    metadata = {**base.origin.provenance, "adapter": dict(adapted.metadata)}
+    return replace(base.origin, licence_text=text, provenance=metadata)
+
+
+def _recorded(found: Any) -> dict[str, Any]:
+    """The content of ``adapted.json``, whose names and types are those of `RECORDED`."""
+    if not isinstance(found, dict) or not isinstance(found.get("format"), int):
+        message = f"{METADATA_FILE} has no format"
+        raise MismatchError(message)
+    if found["format"] != FORMAT:
+        message = f"format {found['format']} found, {FORMAT} expected; upgrade ugrn"
+        raise MismatchError(message)
+    wrong = [name for name, kind in RECORDED.items() if not isinstance(found.get(name), kind)]
+    if wrong or not _are_text([*found["settings"], *found["base"].values()]):
+        message = f"{METADATA_FILE} lacks {', '.join(wrong) or 'settings or hashes that are text'}"
+        raise MismatchError(message)
+    return found
+
+
+def _are_text(values: Iterable[Any]) -> bool:
+    return all(isinstance(each, str) for each in values)
+
+
+def _size(recorded: Mapping[str, Any]) -> AdapterConfig:
+    names = {field.name for field in fields(AdapterConfig)}
+    if set(recorded) != names or not all(isinstance(each, int) and each > 0 for each in recorded.values()):
+        message = f"size {dict(recorded)} found, positive whole numbers {', '.join(sorted(names))} expected"
+        raise MismatchError(message)
+    size = AdapterConfig(**recorded)
+    if size.structure % size.heads:
+        message = f"structures of width {size.structure} cannot be cut into {size.heads} heads"
+        raise MismatchError(message)
+    return size
 
 
 def _check_base(folder: Path, hashes: Mapping[str, str]) -> None:
@@ -182,61 +249,36 @@ def _check_base(folder: Path, hashes: Mapping[str, str]) -> None:
             raise InputError(message)
 
 
-def _filled(backbone: Backbone, adapter: GraphAdapter, state: Mapping[str, Tensor], readout: str) -> Backbone:
+def _fill(adapted: AdaptedFolder, backbone: AdaptableBackbone) -> None:
     """Put the weights into the adapter and, where they were trained along, into the backbone."""
-    if readout not in backbone.card.readouts:
-        message = f"readout {readout!r}, which {backbone.card.name} does not have"
-        raise ValueError(message)
+    if adapted.readout not in backbone.card.readouts:
+        message = f"readout {adapted.readout!r}, which {backbone.card.name} does not have"
+        raise MismatchError(message)
+    config, state = adapted.adapter.config, adapted.state
+    if (config.width, config.inputs) != adapter_widths(backbone):
+        message = f"an adapter of widths {config.width} and {config.inputs}, not those of {backbone.card.name}"
+        raise MismatchError(message)
     parts = {
         part: {name.removeprefix(f"{part}."): tensor for name, tensor in state.items() if name.startswith(f"{part}.")}
         for part in ("adapter", "backbone")
     }
     if sum(map(len, parts.values())) != len(state):
         message = f"{WEIGHTS} holds what is of neither adapter nor backbone"
-        raise ValueError(message)
-    adapter.load_state_dict(parts["adapter"])
-    own = dict(cast(nn.Module, backbone).named_parameters())
+        raise MismatchError(message)
+    module = cast(nn.Module, backbone)
+    _load(adapted.adapter, parts["adapter"], dict(adapted.adapter.state_dict()), "adapter")
     if parts["backbone"]:
-        if set(own) != set(parts["backbone"]):
-            message = f"{WEIGHTS} holds parameters of another backbone"
-            raise ValueError(message)
-        cast(nn.Module, backbone).load_state_dict(parts["backbone"], strict=False)
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+        _load(module, parts["backbone"], dict(module.named_parameters()), "backbone")
+
+
+def _load(module: nn.Module, state: Mapping[str, Tensor], own: Mapping[str, Tensor], part: str) -> None:
+    """Copy tensors into a module: its `own`, all of them and no others."""
+    if {name: (each.shape, each.dtype) for name, each in state.items()} != {
+        name: (each.shape, each.dtype) for name, each in own.items()
+    }:
+        message = f"{WEIGHTS} holds parameters of another {part}"
+        raise MismatchError(message)
+    if not all(bool(torch.isfinite(each).all()) for each in state.values()):
         message = f"{WEIGHTS} holds NaN or infinite values"
-        raise ValueError(message)
-    return backbone
-
-
-def _edge_table(networks: Sequence[WeightedNetwork], symbols: Sequence[str]) -> pl.DataFrame:
-    names = pl.Series(symbols, dtype=pl.String)
-    return pl.concat(
-        pl.DataFrame(
-            {
-                "source": names.gather(each.network.sources),
-                "target": names.gather(each.network.targets),
-                "level": np.full(len(each.network), level, np.int32),
-                "weight": pl.Series(each.weights, dtype=pl.Float32)
-                if each.weights is not None
-                else pl.repeat(None, len(each.network), dtype=pl.Float32, eager=True),
-            }
-        )
-        for level, each in enumerate(networks)
-    )
-
-
-def _networks(edges: pl.DataFrame, symbols: Sequence[str], levels: int) -> list[WeightedNetwork]:
-    """The networks of a table that `_edge_table` made."""
-    rows = {symbol: row for row, symbol in enumerate(symbols)}
-    found = []
-    for level in range(levels):
-        part = edges.filter(pl.col("level") == level)
-        sources, targets = (
-            np.array([rows[name] for name in part[end].to_list()], np.int64) for end in ("source", "target")
-        )
-        network = Network.of(sources, targets, len(symbols))
-        if not np.array_equal(network.keys(), sources * len(symbols) + targets):
-            message = f"{EDGES}: edges of network {level} are repeated, lead to themselves or were put in another order"
-            raise ValueError(message)
-        weights = None if part["weight"].null_count() else part["weight"].cast(pl.Float32).to_numpy()
-        found.append(WeightedNetwork(network, weights))
-    return found
+        raise MismatchError(message)
+    module.load_state_dict(state, strict=False)

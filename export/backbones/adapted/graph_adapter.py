@@ -1,4 +1,4 @@
-"""The graph topological adapter of GRNFormer: what a network says of the genes, handed to a backbone's tokens.
+"""The graph topological adapter of GRNFormer: it hands a backbone's tokens the genes' places in a network.
 
 GraphSAGE (Hamilton et al. 2017, arXiv 1706.02216, algorithm 1 with the mean aggregator) runs over every network and
 gives each gene a structure; the structures of several networks are summed. The tokens of a cell then ask, by
@@ -34,8 +34,8 @@ class AdapterConfig:
         inputs: width of the gene tokens that GraphSAGE starts from.
         structure: s.
         heads: of the fusion; divides `structure`.
-        depth: GraphSAGE layers, that is how many edges a gene sees away.
-        networks: how many networks are summed.
+        depth: GraphSAGE layers, that is the number of edges a gene sees away.
+        networks: number of networks that are summed.
     """
 
     width: int
@@ -139,7 +139,7 @@ class GraphAdapter(nn.Module):
         return cast(Tensor, sum(found[1:], found[0]))
 
     def fuse(self, tokens: Tensor, structures: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """What the tokens become.
+        """The tokens with what they take from the structures added.
 
         Args:
             tokens: ``[R, N, d]``; may be a `Dual`.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ugrn.runtime.arrays import Ids
 
-from ...model.base import Backbone
+from ...model.adaptable import AdaptableBackbone
 from ...networks.network import Network, WeightedNetwork, Weights, coexpression, nearest, perturbed, rewired
 from .graph_adapter import EdgeTensors, GraphAdapter
 
@@ -69,7 +69,11 @@ class Levels:
         return replace(self, each=tuple(replace(each, links=_links(each, places, likeness)) for each in self.each))
 
     def structures(
-        self, backbone: Backbone, adapter: GraphAdapter, edges: Sequence[EdgeTensors], also: Sequence[Tensor] = ()
+        self,
+        backbone: AdaptableBackbone,
+        adapter: GraphAdapter,
+        edges: Sequence[EdgeTensors],
+        also: Sequence[Tensor] = (),
     ) -> Structures:
         """Structures of the networks' genes, and of some others, which have no neighbours.
 
@@ -87,7 +91,7 @@ class Levels:
 
 
 @torch.no_grad()
-def structure_table(backbone: Backbone, adapter: GraphAdapter, files: Sequence[WeightedNetwork]) -> Tensor:
+def structure_table(backbone: AdaptableBackbone, adapter: GraphAdapter, files: Sequence[WeightedNetwork]) -> Tensor:
     """Structures ``[V, s]`` of all genes."""
     tokens = backbone.gene_tokens(torch.arange(len(backbone.symbols)))
     return adapter.structures(tokens, [_edges(each.network, each.weights) for each in files])

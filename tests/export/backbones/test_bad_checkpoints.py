@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import test_geneformer
@@ -18,6 +19,8 @@ import torch
 from typer.testing import CliRunner
 
 from ugrn.cli.main import app, run
+from ugrn.export.registry import load_backbone
+from ugrn.runtime.errors import InputError
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "scgpt": lambda folder: test_scgpt.write(folder, test_scgpt.make_state("human")),
@@ -149,6 +152,93 @@ def test_vocabularies_that_do_not_fit(
     fewer = {token: row for token, row in good.items() if token not in ("GENE29", "GENE19", "<eoc>", "<cls>", "<pad>")}
     path.write_text(json.dumps({token: row for row, token in enumerate(fewer)}))
     assert "has shape" in refused(family, folder, monkeypatch, capsys)
+
+
+STRANGE_SETTINGS = (None, "x", [1], {}, -1, 0, 1.5, 10**12)
+STRANGE_TENSORS: tuple[Callable[[torch.Tensor], object], ...] = (
+    lambda tensor: tensor.sum(),
+    lambda tensor: tensor.unsqueeze(0),
+    lambda tensor: tensor.reshape(-1)[:0],
+    lambda tensor: tensor.to(torch.complex64),
+    lambda tensor: [1.0],
+)
+
+
+def loads_or_is_refused(family: str, folder: Path) -> None:
+    """Anything but an `InputError` is a bug of ours."""
+    try:
+        load_backbone(family, folder)
+    except InputError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - it may load as well
+
+
+@pytest.mark.slow
+@every_family
+def test_strange_tensors_are_refused_and_are_no_bug(family: str, folder: Path) -> None:
+    path = folder / WEIGHTS[family]
+    whole, state = state_of(family, path)
+    for key in sorted(state):
+        good = state[key]
+        for change in STRANGE_TENSORS:
+            state[key] = change(good)
+            torch.save(whole, path)
+            loads_or_is_refused(family, folder)
+        state[key] = good
+
+
+def nested(config: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Every entry of a configuration, also of those inside it."""
+    for key, value in config.items():
+        yield config, key
+        if isinstance(value, dict):
+            yield from nested(value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["scgpt", "scbenchmark", "geneformer"])
+def test_strange_settings_are_refused_and_are_no_bug(family: str, folder: Path) -> None:
+    for path in sorted(folder.glob("*.json")):
+        good = json.loads(path.read_text())
+        for key in list(good)[:12]:
+            for value in STRANGE_SETTINGS:
+                path.write_text(json.dumps(good | {key: value}))
+                loads_or_is_refused(family, folder)
+        for text in ("[1]", "3", "{", "[" * 100_000, "\udcff"):
+            path.write_text(text, errors="surrogateescape")
+            with pytest.raises(InputError):
+                load_backbone(family, folder)
+        path.write_text(json.dumps(good))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["scfoundation"])
+def test_strange_settings_in_a_checkpoint_are_refused_and_are_no_bug(family: str, folder: Path) -> None:
+    path = folder / WEIGHTS[family]
+    whole = torch.load(path, weights_only=True)
+    for config, key in list(nested(whole["gene"]["config"])):
+        good = config[key]
+        for value in STRANGE_SETTINGS:
+            config[key] = value
+            torch.save(whole, path)
+            loads_or_is_refused(family, folder)
+        config[key] = good
+    whole["gene"]["config"] = [1]
+    torch.save(whole, path)
+    with pytest.raises(InputError, match="its configuration lacks 'model'"):
+        load_backbone(family, folder)
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [("scfoundation", "OS_scRNA_gene_index.19264.tsv"), ("scbert", "panglao_10000.h5ad"), ("scbert", "genes.txt")],
+)
+@pytest.mark.parametrize("content", [b"", b"x", b"index\tgene_name\n1\n", b"\xff\xfe\x00", b"\x89HDF\r\n\x1a\n"])
+def test_strange_gene_lists_are_refused(family: str, name: str, content: bytes, folder: Path) -> None:
+    (folder / name).write_bytes(content)
+    for other in {"genes.txt", "panglao_10000.h5ad"} - {name}:
+        (folder / other).unlink(missing_ok=True)
+    with pytest.raises(InputError):
+        load_backbone(family, folder)
 
 
 @every_family

@@ -19,28 +19,31 @@ from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors, GraphAdapte
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.bundle.folder import ExportSettings, write_artifact
 from ugrn.export.graph.graph import Probe, autograd_reference, random_inputs
-from ugrn.export.model.base import Backbone, Origin, VirtualCells
+from ugrn.export.model.adaptable import AdaptableBackbone, adaptable
+from ugrn.export.model.base import Origin, VirtualCells
 from ugrn.export.registry import load_backbone
 
 every_family = pytest.mark.parametrize("family", ["mini", *FAMILIES])
-Make = Callable[[str], Backbone]
+Make = Callable[[str], AdaptableBackbone]
 
 
 @pytest.fixture
 def make(tmp_path: Path, new_backbone: Callable[[int], MiniBackbone]) -> Make:
     """Makes a small random backbone of a family."""
 
-    def of(family: str) -> Backbone:
+    def of(family: str) -> AdaptableBackbone:
         torch.manual_seed(0)
         if family == "mini":
             return new_backbone(0)
         (tmp_path / family).mkdir()
-        return load_backbone(family, FAMILIES[family](tmp_path / family)).backbone
+        return adaptable(load_backbone(family, FAMILIES[family](tmp_path / family)).backbone)
 
     return of
 
 
-def adapted(backbone: Backbone, readout: str, random: np.random.Generator, trained: bool = True) -> AdaptedBackbone:
+def adapted(
+    backbone: AdaptableBackbone, readout: str, random: np.random.Generator, trained: bool = True
+) -> AdaptedBackbone:
     """With an adapter of random weights, whose beta is not zero where it is said to be trained."""
     torch.manual_seed(int(random.integers(1 << 30)))
     adapter = adapter_for(backbone, 1)
@@ -56,7 +59,7 @@ def adapted(backbone: Backbone, readout: str, random: np.random.Generator, train
     return AdaptedBackbone(backbone, adapter, table, cast(Any, readout)).eval()
 
 
-def levels_of(backbone: Backbone) -> tuple[float, float]:
+def levels_of(backbone: AdaptableBackbone) -> tuple[float, float]:
     card = backbone.card
     every = (*card.vvp_levels, *card.gdt_levels, card.baseline)
     return max(min(every), card.range[0]), max(every)

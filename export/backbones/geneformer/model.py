@@ -1,42 +1,20 @@
-"""Geneformer V1 and V2 (Theodoris et al. 2023, Nature, doi:10.1038/s41586-023-06139-9): Hugging Face folders.
-
-Geneformer sees no values: a cell is its genes in descending order of s = v / median, v the counts per 10,000, and
-a token is word embedding + position embedding (+ token type), normalised, through post-norm BERT layers with
-ReLU. A level moves the source only through its rank, a step function, whose derivative is zero almost everywhere.
-The probe therefore ranks softly: a gene's position is the number of genes ahead of it, the source counting as
-sigmoid((ln s_source - ln s_gene) / t), and positions between two ranks are interpolated. As t goes to 0 this is
-Geneformer's own input; the gradient is a surrogate, and so marked. Ties rank by token id (upstream: undefined).
-
-M_j is the logit of gene j at j's token: with its identity masked, as in training (``masked``), or shown
-(``token``); or how far the token's embedding moved from where the source has the baseline, 1 - cosine
-(``shift``: the authors' in-silico perturbation); or minus the position it is expected at, every position's identity
-masked in turn and P(position | gene) taken from P(gene | position) with all positions of the cell as likely
-(``rank``; at position p the gene whose rank rounds to p is hidden).
-"""
+"""The Geneformer model: soft ranks, and what is read of them."""
 
 from __future__ import annotations
 
-import json
-import pickle
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ugrn.runtime.artifact.folder import BackboneShape
-from ugrn.runtime.errors import InputError
 
-from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
-from ..model.layers import PostNormLayer
-from ..model.streams import Context, alike, encode
-from ..model.weights import Weights, checkpoint_metadata, find_file, number, read_json, read_state
+from ...model.base import BackboneCard, Readout, VirtualCells
+from ...model.layers import PostNormLayer
+from ...model.streams import Context, alike, encode
 
-EPS = 1e-12
-SPECIAL = ("<pad>", "<mask>", "<cls>", "<eos>")
 CARD = BackboneCard(
     name="geneformer",
     licence="Apache-2.0",
@@ -60,7 +38,7 @@ CARD = BackboneCard(
 
 @dataclass(frozen=True)
 class GeneformerOptions:
-    """What upstream leaves open.
+    """Choices that upstream leaves open.
 
     Attributes:
         temperature: t of the soft rank, in units of ln s.
@@ -76,42 +54,47 @@ class GeneformerOptions:
     allow_pickle: bool = False
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a checkpoint, of its ``config.json``."""
+
+    width: int
+    heads: int
+    feedforward: int
+    layers: int
+    positions: int
+    eps: float
+
+
 class Geneformer(nn.Module):
     """The frozen model. V genes, width d, P positions."""
 
-    def __init__(self, config: Mapping[str, int], symbols: list[str], eps: float, options: GeneformerOptions) -> None:
+    def __init__(self, sizes: Sizes, symbols: list[str], options: GeneformerOptions) -> None:
         super().__init__()
         self.symbols = symbols
         self.card = CARD
         self.options = options
-        width, heads = config["hidden_size"], config["num_attention_heads"]
-        self.shape = BackboneShape(
-            width,
-            heads,
-            config["intermediate_size"],
-            config["num_hidden_layers"],
-            vocabulary=len(symbols) if options.log_probability else 0,
-        )
+        width, vocabulary = sizes.width, len(symbols) if options.log_probability else 0
+        self.shape = BackboneShape(width, sizes.heads, sizes.feedforward, sizes.layers, vocabulary=vocabulary)
         self.words = nn.Embedding(len(symbols), width)
-        self.positions = nn.Embedding(config["max_position_embeddings"], width)
+        self.positions = nn.Embedding(sizes.positions, width)
         for name in ("mask", "cls", "eos", "kind"):  # word vectors of the special tokens, and token type 0
             self.register_buffer(name, torch.zeros(width))
         self.mask: Tensor
         self.cls: Tensor
         self.eos: Tensor
         self.kind: Tensor
-        self.framed = False  # whether <cls> and <eos> frame the cell (V2)
+        self.framed = False  # True where <cls> and <eos> frame the cell (V2)
         self.register_buffer("median", torch.ones(len(symbols)))
         self.register_buffer("log_median", torch.zeros(len(symbols)))
         self.median: Tensor
         self.log_median: Tensor
-        self.embed_norm = nn.LayerNorm(width, eps=eps)
+        self.embed_norm = nn.LayerNorm(width, eps=sizes.eps)
         self.stack = nn.ModuleList(
-            PostNormLayer(width, heads, config["intermediate_size"], eps=eps)
-            for _ in range(config["num_hidden_layers"])
+            PostNormLayer(width, sizes.heads, sizes.feedforward, eps=sizes.eps) for _ in range(sizes.layers)
         )
         self.transform = nn.Linear(width, width)
-        self.transform_norm = nn.LayerNorm(width, eps=eps)
+        self.transform_norm = nn.LayerNorm(width, eps=sizes.eps)
         self.bias = nn.Parameter(torch.zeros(len(symbols)))
 
     @property
@@ -186,7 +169,7 @@ class Geneformer(nn.Module):
         return cells.context_is_source | (cells.context_values <= 0).unsqueeze(0) | (ahead.hard >= self._longest())
 
     def _longest(self) -> int:
-        """How many genes a cell can have."""
+        """The number of genes that a cell can have."""
         return self.positions.num_embeddings - (2 if self.framed else 0)
 
     def _ranks(self, cells: VirtualCells) -> Ranks:
@@ -259,143 +242,3 @@ def _whole(ranks: Tensor) -> Tensor:
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
     lengths = (a * a).sum(-1) * (b * b).sum(-1)
     return (a * b).sum(-1) * torch.exp(-0.5 * torch.log(lengths))
-
-
-def load(folder: Path, options: GeneformerOptions) -> Loaded:
-    """Read a Hugging Face folder with the token and median dictionaries in it.
-
-    Raises:
-        InputError: a file is missing or damaged, the dictionaries do not fit, or the weights are not Geneformer's.
-    """
-    if not options.temperature > 0:
-        message = f"temperature {options.temperature}: expected a number above 0"
-        raise InputError(message)
-    config_path = find_file(folder, ["config.json"])
-    metadata = read_json(config_path)
-    if (
-        metadata.get("hidden_act", "relu") != "relu"
-        or metadata.get("position_embedding_type", "absolute") != "absolute"
-    ):
-        message = f"{config_path}: hidden_act {metadata.get('hidden_act')!r}; expected relu and absolute positions"
-        raise InputError(message)
-    names = ("hidden_size", "num_attention_heads", "intermediate_size", "num_hidden_layers", "max_position_embeddings")
-    config = {name: number(metadata, name, config_path) for name in names}
-    tokens, tokens_path = _dictionary(folder, "token_dictionary", options)
-    medians, medians_path = _dictionary(folder, "gene_median_dictionary", options)
-    symbols, rows = _genes(tokens, medians, tokens_path, medians_path)
-    path = find_file(folder, ["model.safetensors", "pytorch_model.bin"])
-    weights = Weights(read_state(path), path, "Geneformer")
-    model = Geneformer(config, symbols, float(metadata.get("layer_norm_eps", EPS)), options)
-    _fill(model, weights, tokens, rows)
-    with torch.no_grad():
-        model.median.copy_(torch.tensor([float(medians[gene]) for gene in symbols]))
-        model.log_median.copy_(torch.log(model.median))
-    files = (config_path, tokens_path, medians_path, path)
-    recorded = checkpoint_metadata(
-        "geneformer", asdict(options), files, weights, version="V2" if model.framed else "V1"
-    )
-    origin = Origin(_aliases(folder, symbols, options), provenance=recorded)
-    return Loaded(model.eval(), origin, embeddings=model.words.weight.detach().numpy())
-
-
-def _genes(
-    tokens: Mapping[str, Any], medians: Mapping[str, Any], tokens_path: Path, medians_path: Path
-) -> tuple[list[str], list[int]]:
-    """Genes in the order of their token ids, and these ids."""
-    ids = list(tokens.values())
-    if sorted(ids) != list(range(len(ids))) or not {"<pad>", "<mask>"} <= set(tokens):
-        message = f"{tokens_path}: expected <pad>, <mask> and genes with token ids 0 to {len(ids) - 1}, each once"
-        raise InputError(message)
-    genes = sorted((name for name in tokens if name not in SPECIAL), key=lambda name: int(tokens[name]))
-    without = [gene for gene in genes if not float(medians.get(gene, 0.0)) > 0]
-    if without:
-        message = f"{medians_path}: {len(without)} genes of the token dictionary have no positive median: {without[:8]}"
-        raise InputError(message)
-    return genes, [int(tokens[gene]) for gene in genes]
-
-
-def _aliases(folder: Path, symbols: Iterable[str], options: GeneformerOptions) -> dict[str, str]:
-    """Gene symbols to the Ensembl ids Geneformer knows, where the folder has the dictionary."""
-    if not any(folder.glob("gene_name_id_dict*")):
-        return {}
-    names, _ = _dictionary(folder, "gene_name_id_dict", options)
-    known = set(symbols)
-    return {str(name): str(gene) for name, gene in names.items() if gene in known}
-
-
-def _dictionary(folder: Path, name: str, options: GeneformerOptions) -> tuple[dict[str, Any], Path]:
-    """A dictionary of the folder, as JSON, or as pickle where that is allowed."""
-    found = sorted(folder.glob(f"{name}*.json")) or sorted(folder.glob(f"{name}*.pkl"))
-    if len(found) > 1:
-        message = f"{folder}: {len(found)} files {name}*: {[path.name for path in found]}; keep the checkpoint's own"
-        raise InputError(message)
-    if found and found[0].suffix == ".json":
-        return read_json(found[0]), found[0]
-    pickles = sorted(folder.glob(f"{name}*.pkl"))
-    if not pickles:
-        message = f"{folder}: no {name}*.json in it; copy Geneformer's dictionaries into the checkpoint folder"
-        raise InputError(message)
-    path = pickles[0]
-    if not options.allow_pickle:
-        message = (
-            f"{path}: is a pickle, which can run code when it is read. Convert it once where you trust it: "
-            f"python -c \"import json, pickle; json.dump(pickle.load(open('{path.name}', 'rb')), "
-            f"open('{path.stem}.json', 'w'))\", or pass --set allow-pickle=true"
-        )
-        raise InputError(message)
-    try:
-        with path.open("rb") as file:
-            loaded = _PlainUnpickler(file).load()
-        return cast(dict[str, Any], json.loads(json.dumps(loaded, default=lambda each: each.item()))), path
-    except Exception as error:  # noqa: BLE001 - a damaged pickle raises anything
-        message = f"{path}: cannot be read as a pickled dictionary of plain data ({error})"
-        raise InputError(message) from error
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Knows nothing but plain data and NumPy numbers."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module.removesuffix(".multiarray"), name) in {
-            ("numpy._core", "scalar"),
-            ("numpy.core", "scalar"),
-            ("numpy", "dtype"),
-            ("collections", "OrderedDict"),
-        }:
-            return super().find_class(module, name)
-        message = f"it holds {module}.{name}, which is no plain data"
-        raise pickle.UnpicklingError(message)
-
-
-def _fill(model: Geneformer, weights: Weights, tokens: Mapping[str, Any], rows: list[int]) -> None:
-    width = model.shape.width
-    with torch.no_grad():
-        table = weights.take("bert.embeddings.word_embeddings.weight", (len(tokens), width))
-        model.words.weight.copy_(table[rows])
-        model.mask.copy_(table[tokens["<mask>"]])
-        model.framed = "<cls>" in tokens and "<eos>" in tokens
-        if model.framed:
-            model.cls.copy_(table[tokens["<cls>"]])
-            model.eos.copy_(table[tokens["<eos>"]])
-        model.kind.copy_(weights.take("bert.embeddings.token_type_embeddings.weight")[0])
-        bias = weights.take("cls.predictions.bias", (len(tokens),))
-        model.bias.copy_(bias[rows])
-        for kind, tied, to in (("weight", table, "the word embeddings"), ("bias", bias, "cls.predictions.bias")):
-            name = f"cls.predictions.decoder.{kind}"
-            if name in weights and not torch.equal(weights.take(name, tuple(tied.shape)), tied):
-                message = f"{weights.path}: {name} is not tied to {to}, as Geneformer's is"
-                raise InputError(message)
-    head = "cls.predictions.transform"
-    names = {"positions": "bert.embeddings.position_embeddings", "embed_norm": "bert.embeddings.LayerNorm"}
-    weights.fill(model, names | {"transform": f"{head}.dense", "transform_norm": f"{head}.LayerNorm"})
-    for index, layer in enumerate(model.stack):
-        at = f"bert.encoder.layer.{index}."
-        with torch.no_grad():
-            for kind, shape in (("weight", (width, width)), ("bias", (width,))):
-                parts = [weights.take(f"{at}attention.self.{n}.{kind}", shape) for n in ("query", "key", "value")]
-                getattr(cast(PostNormLayer, layer).qkv, kind).copy_(torch.cat(parts))
-        own = {"out": "attention.output.dense", "norm1": "attention.output.LayerNorm"}
-        own |= {"expand": "intermediate.dense", "shrink": "output.dense", "norm2": "output.LayerNorm"}
-        weights.fill(layer, {name: at + key for name, key in own.items()})
-    weights.ignore("bert.embeddings.position_ids", "a counter")
-    weights.ignore("bert.pooler.*", "the cell embedding of a classifier")
