@@ -13,7 +13,6 @@ from ugrn.runtime.artifact.library import user_folder
 
 from .console import Console, Json
 
-NAME = "doctor"
 HELP = """Check the installation: versions, providers, and what is missing.
 
 Examples:

@@ -10,7 +10,7 @@ import typer
 from .console import Console, Json, Quiet
 from .extras import needs
 
-NAME = "pretrain"
+RESUMABLE = True
 HELP = """Pretrain a mini backbone on expression data (.h5 corpus files, .h5ad, or folders of them).
 
 Run the same command again to resume a run that was stopped.

@@ -14,7 +14,6 @@ from ugrn.runtime.genes.pairs import format_counts
 from .console import Console, Json, Quiet
 from .extras import needs
 
-NAME = "train"
 HELP = """Fit the translator of an artifact on a network's edges, and calibrate it.
 
 Examples:
