@@ -84,7 +84,7 @@ def path(
 
 
 def _metadata(found: InstalledArtifact) -> dict[str, Any]:
-    """What is known of an artifact from its manifest and gene list, or what is wrong with them."""
+    """The metadata of an artifact by its manifest and gene list, or the trouble with them."""
     metadata: dict[str, Any] = {"name": found.name, "place": found.place, "folder": found.folder}
     raw = (found.folder / MANIFEST).read_bytes()
     try:

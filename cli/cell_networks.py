@@ -33,7 +33,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ugrn.export.networks.results import CellNetworkSummary
+    from ugrn.export.networks.summary import CellNetworkSummary
 
 HELP = """Write which of a network's edges are active in every cell.
 

@@ -93,7 +93,9 @@ def _refuse_per_cell(arguments: list[str]) -> None:
     """
     rest = [each.removeprefix("--per-cell=") for each in arguments[1:] if each != "--per-cell"]
     if arguments[:1] == ["network"] and rest != arguments[1:]:
-        message = f"--per-cell: networks of cells have their own command: {shlex.join(['ugrn', 'cell-networks', *rest])}"
+        message = (
+            f"--per-cell: networks of cells have their own command: {shlex.join(['ugrn', 'cell-networks', *rest])}"
+        )
         raise InputError(message)
 
 

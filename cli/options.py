@@ -98,13 +98,13 @@ def result_file(output: Path, format_name: str) -> Iterator[Path]:
             shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def report_rejects(what: str, rejects: Path | None, output: Path, console: Console) -> None:
-    """Say where the rejects of a run are or, where its result goes to standard output, the first of them."""
+def report_rejects(line: str, rejects: Path | None, output: Path, console: Console) -> None:
+    """Name the file of a run's rejects or, where its result goes to standard output, the first of them."""
     if rejects is None or str(output) != STANDARD_OUTPUT:
-        console.note(f"{what}: {rejects}")
+        console.note(f"{line}: {rejects}")
         return
     with rejects.open(encoding="utf-8") as file:
-        console.warn("".join([f"{what}: the first of them:\n", *islice(file, 1 + SHOWN_REJECTS)]).rstrip())
+        console.warn("".join([f"{line}: the first of them:\n", *islice(file, 1 + SHOWN_REJECTS)]).rstrip())
 
 
 def in_states(

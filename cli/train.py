@@ -68,7 +68,7 @@ def command(
 
 
 def _lines(metrics: dict[str, Any]) -> Iterator[str]:
-    """What validation says, for people."""
+    """Validation figures, for people."""
     for name in (name for name in ("vvp", "gdt", "emb", "ensemble") if name in metrics):
         yield f"validation AUPRC {name:<9}{metrics[name]['validation_auprc']:.3f}   (chance 0.5)"
     calibration = metrics["calibration"]

@@ -1,4 +1,4 @@
-"""Where peaks and genes lie, and which of them are near each other."""
+"""Places of peaks and genes, and pairs that are near each other."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Places:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Which places are, bool."""
+        """True where a place is known, bool ``[P]``."""
         return np.asarray(np.isfinite(self.at) & np.array([bool(name) for name in self.chromosome], bool))
 
 
