@@ -48,25 +48,41 @@ Examples:
 
     ugrn cell-networks cells.h5ad --reference cell-networks.h5 --reference-cells cells.h5ad -o near-networks.h5
 """
-FILE, NEAREST, ACTIVITY = "Edges of a file", "Networks of the nearest cells", "Activity of a source's targets"
+ACTIVITY, NEAREST = "Activity of a source's targets", "Networks of the nearest cells"
 OF_NEAREST = {"reference", "reference_cells", "neighbours"}
 OF_ACTIVITY = {"top_share", "min_targets"}
-OF_SCORES = {
-    "sources",
-    "targets",
-    "top_k",
-    "by",
-    "min_probability",
-    "prior",
-    "strict",
-    "context_values",
-    "context_size",
-}
+OF_LISTS = {"sources", "targets", "strict", "context_values", "context_size"}
+OF_SCORES = OF_LISTS | {"top_k", "by", "min_probability", "prior"}
+
+RegulonFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="Score nothing, and take this network: a result, a pair list, eRegulons of SCENIC+, .gmt.",
+        rich_help_panel="Edges of a file",
+    ),
+]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        help="Networks of other cells, by this command: every cell gets those of its nearest ones.",
+        rich_help_panel=NEAREST,
+    ),
+]
+ReferenceCells = Annotated[Path | None, typer.Option(help="The cells of --reference (.h5ad).", rich_help_panel=NEAREST)]
+Neighbours = Annotated[
+    int, typer.Option(help="Nearest cells of --reference; most of them decide.", rich_help_panel=NEAREST)
+]
+TopShare = Annotated[
+    float, typer.Option(help="Share of a cell's genes within which targets count (AUCell).", rich_help_panel=ACTIVITY)
+]
+MinTargets = Annotated[
+    int, typer.Option(help="Leave out regulons with fewer targets among the cells' genes.", rich_help_panel=ACTIVITY)
+]
 
 
 def command(
     context: typer.Context,
-    cells: Annotated[Path, typer.Argument(help="Cells: .h5ad, 20 at least.")],
+    cells: Annotated[Path, typer.Argument(help="Cells: .h5ad.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Result: .h5.")],
     sources: Genes = None,
     targets: Genes = None,
@@ -81,34 +97,12 @@ def command(
     provider: Provider = "auto",
     threads: Threads = 0,
     memory_mb: MemoryMb = 0,
-    regulons: Annotated[
-        Path | None,
-        typer.Option(
-            help="Score nothing, and take this network: a result, a pair list, eRegulons of SCENIC+, .gmt.",
-            rich_help_panel=FILE,
-        ),
-    ] = None,
-    reference: Annotated[
-        Path | None,
-        typer.Option(
-            help="Networks of other cells, by this command: every cell gets those of its nearest ones.",
-            rich_help_panel=NEAREST,
-        ),
-    ] = None,
-    reference_cells: Annotated[
-        Path | None, typer.Option(help="The cells of --reference (.h5ad).", rich_help_panel=NEAREST)
-    ] = None,
-    neighbours: Annotated[
-        int, typer.Option(help="Nearest cells of --reference; most of them decide.", rich_help_panel=NEAREST)
-    ] = 5,
-    top_share: Annotated[
-        float,
-        typer.Option(help="Share of a cell's genes within which targets count (AUCell).", rich_help_panel=ACTIVITY),
-    ] = 0.05,
-    min_targets: Annotated[
-        int,
-        typer.Option(help="Leave out regulons with fewer targets among the cells' genes.", rich_help_panel=ACTIVITY),
-    ] = 5,
+    regulons: RegulonFile = None,
+    reference: Reference = None,
+    reference_cells: ReferenceCells = None,
+    neighbours: Neighbours = 5,
+    top_share: TopShare = 0.05,
+    min_targets: MinTargets = 5,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
