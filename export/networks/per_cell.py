@@ -29,7 +29,7 @@ from .activity import above_chance, score_activities, two_populations
 from .basis import REJECTS, Basis
 from .cell_files import CellFile, first_columns, read_cells
 from .regulons import Regulons
-from .summary import CellNetworkSummary, StageProgress, write_networks
+from .summary import CellNetworkSummary, ProgressFactory, write_networks
 
 FEWEST_CELLS = 20
 
@@ -77,7 +77,7 @@ def write_per_cell(
     output: Path,
     artifact: Artifact,
     settings: CellNetworkSettings,
-    progress: StageProgress,
+    progress: ProgressFactory,
 ) -> CellNetworkSummary:
     """Score the regulons of a network in cells, and write the cells' networks.
 
@@ -87,7 +87,7 @@ def write_per_cell(
         output: ``.h5``; see `cell_networks`.
         artifact: whose vocabulary the network is over.
         settings: how regulons are scored.
-        progress: gives the progress of a unit's name.
+        progress: makes the progress of a unit.
 
     Raises:
         InputError: no regulon has targets enough among the genes of the cells.

@@ -20,11 +20,12 @@ from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.artifact.folder import Artifact
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames
+from ugrn.runtime.progress import Progress
 
 from .basis import REJECTS
 from .cell_files import CellFile, first_columns, read_cells
 from .cell_networks import CellNetworks
-from .summary import CellNetworkSummary, StageProgress, write_networks
+from .summary import CellNetworkSummary, ProgressFactory, write_networks
 
 MOST_GENES = 2000
 FEWEST_GENES = 10
@@ -38,7 +39,7 @@ def write_from_reference(
     output: Path,
     artifact: Artifact,
     neighbours: int,
-    progress: StageProgress,
+    progress: ProgressFactory,
 ) -> CellNetworkSummary:
     """Write the networks of query cells; the activity of a regulon is the share of the neighbours that have it.
 
@@ -49,7 +50,7 @@ def write_from_reference(
         output: ``.h5``.
         artifact: whose vocabulary the genes of both files are matched with.
         neighbours: how many decide; a regulon needs more than half of them.
-        progress: gives the progress of a unit's name.
+        progress: makes the progress of a unit.
 
     Raises:
         InputError: files that cannot be used, or that do not fit each other.
@@ -62,15 +63,7 @@ def write_from_reference(
         message = f"found {neighbours} neighbours; expected from 1 to the reference's {len(reference.cells)} cells"
         raise InputError(message)
     left, right = _standardised(known, rows, query, artifact.names)
-    nearest = NearestNeighbors(n_neighbors=neighbours, metric="cosine", algorithm="brute").fit(left)
-    active = reference.active
-    share = np.empty((len(query), len(reference.regulons)), np.float32)
-    report = progress("cells")
-    for start in range(0, len(query), CELLS_AT_ONCE):
-        stop = min(start + CELLS_AT_ONCE, len(query))
-        found = nearest.kneighbors(right[start:stop], return_distance=False)
-        share[start:stop] = active[found].mean(1)
-        report(stop, len(query))
+    share = _shares(left, right, reference.active, neighbours, progress("cells"))
     threshold = np.full(len(reference.regulons), 0.5, np.float32)
     settings = {"reference": reference.path.name, "reference_cells": reference_file.name, "neighbours": neighbours}
     metadata = settings | {"network": dict(reference.metadata)}
@@ -78,6 +71,25 @@ def write_from_reference(
     return write_networks(
         output, reference.regulons, query, share, threshold, artifact, matches, metadata, rejects, started
     )
+
+
+def _shares(left: Array, right: Array, active: NDArray[np.bool_], neighbours: int, progress: Progress) -> Array:
+    """Share of the nearest reference cells in which a regulon is active, float32 ``[Q, R]``.
+
+    Args:
+        left, right: reference and query, ``[N, g]`` and ``[Q, g]``.
+        active: ``[N, R]``.
+        neighbours: how many are asked.
+        progress: called with cells done and cells in all.
+    """
+    nearest = NearestNeighbors(n_neighbors=neighbours, metric="cosine", algorithm="brute").fit(left)
+    share = np.empty((len(right), active.shape[1]), np.float32)
+    for start in range(0, len(right), CELLS_AT_ONCE):
+        stop = min(start + CELLS_AT_ONCE, len(right))
+        rows = nearest.kneighbors(right[start:stop], return_distance=False)
+        share[start:stop] = active[rows].mean(1)
+        progress(stop, len(right))
+    return share
 
 
 def _reference_rows(reference: CellNetworks, cells: CellFile) -> Ids:

@@ -21,8 +21,8 @@ from .cell_files import CellFile
 from .cell_networks import write_cell_networks
 from .regulons import Regulons
 
-StageProgress = Callable[[str], Progress]
-"""Gives the progress of one stage, by the name of what it counts."""
+ProgressFactory = Callable[[str], Progress]
+"""Makes the progress of a stage, by the unit that it counts."""
 
 
 @dataclass(frozen=True)
