@@ -10,7 +10,7 @@ import typer
 from .console import Console, Json, Quiet
 from .extras import needs
 
-NAME = "adapt"
+RESUMABLE = True
 HELP = """Train an adapter that hands a network to a backbone (GRNFormer), which then exports like any other.
 
 Run the same command again to resume a run that was stopped.

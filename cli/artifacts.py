@@ -14,7 +14,6 @@ from ugrn.runtime.errors import ArtifactError, InputError
 
 from .console import Console, Json
 
-NAME = "artifacts"
 HELP = """List, verify and find artifacts: the bundled one, yours, and those fetched from a model hub.
 
 An artifact of yours is a folder below the one that 'ugrn artifacts path' prints; UGRN_HOME moves it. With
@@ -23,10 +22,10 @@ UGRN_OFFLINE=1 nothing is ever fetched.
 COLUMNS = ("name", "place", "backbone", "genes", "licence", "MB", "translator")
 Reference = "A name, a folder, or owner/repository@commit of a model hub; may end with #sha256=HASH."
 
-app = typer.Typer(help=HELP, no_args_is_help=True)
+command = typer.Typer(help=HELP, no_args_is_help=True)
 
 
-@app.command("list")
+@command.command("list")
 def list_artifacts(json: Json = False) -> None:
     """List the artifacts that have a name here; their files are not checked.
 
@@ -36,7 +35,7 @@ def list_artifacts(json: Json = False) -> None:
     Console(json=json).result({"artifacts": rows}, _table(rows))
 
 
-@app.command()
+@command.command()
 def verify(
     names: Annotated[list[str] | None, typer.Argument(help=f"{Reference} All that are listed if left out.")] = None,
     json: Json = False,
@@ -63,7 +62,7 @@ def verify(
         raise ArtifactError("\n".join(troubles))
 
 
-@app.command()
+@command.command()
 def path(
     name: Annotated[str | None, typer.Argument(help=f"{Reference} The folder for yours if left out.")] = None,
     json: Json = False,
@@ -85,7 +84,7 @@ def path(
 
 
 def _metadata(found: InstalledArtifact) -> dict[str, Any]:
-    """What is known of an artifact from its manifest and gene list, or what is wrong with them."""
+    """The metadata of an artifact by its manifest and gene list, or the trouble with them."""
     metadata: dict[str, Any] = {"name": found.name, "place": found.place, "folder": found.folder}
     raw = (found.folder / MANIFEST).read_bytes()
     try:

@@ -10,12 +10,11 @@ import typer
 
 from ugrn.runtime.errors import InputError
 
-from .console import Console, Json, Quiet
+from .console import Console, Json, ProgressLine, Quiet
 from .extras import needs
 from .options import ArtifactFolder
-from .progress import ProgressLine
 
-NAME = "benchmark"
+RESUMABLE = True
 HELP = """Test an artifact's method zero-shot on networks it was not trained on, next to controls that know no pairs.
 
 DATA_DIR holds edges.parquet, genes.parquet and perhaps expression/*.h5 (or a folder beeline with them), and may hold

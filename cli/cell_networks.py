@@ -1,153 +1,178 @@
-"""What ``ugrn network --per-cell`` adds: its options, and a network for every cell."""
+"""``ugrn cell-networks``: cells in, the network of every cell out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ugrn.runtime import NetworkSettings, Scorer
+from ugrn.runtime import NetworkSettings, load
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.outputs import check_output
 from ugrn.runtime.genes.pairs import format_counts
+from ugrn.runtime.runs.network import By
 
-from .console import Console
+from .console import Console, Json, Quiet
 from .extras import needs
+from .options import (
+    ArtifactFolder,
+    ContextSize,
+    ContextValues,
+    CountedBy,
+    Genes,
+    MemoryMb,
+    MinProbability,
+    Prior,
+    Provider,
+    Strict,
+    Threads,
+    TopK,
+    in_states,
+    report_rejects,
+)
 
 if TYPE_CHECKING:
-    from ugrn.export.networks.per_cell import CellNetworkSummary
+    from ugrn.export.networks.summary import CellNetworkSummary
 
-PANEL = "A network for every cell"
+HELP = """Write which of a network's edges are active in every cell.
 
-PerCell = Annotated[
-    Path | None,
-    typer.Option(
-        help="Cells (.h5ad): write the network of every cell, as .h5. Needs --top-k, --min-probability or --regulons.",
-        rich_help_panel=PANEL,
-    ),
-]
+The edges are scored as by 'ugrn network', taken from a file (--regulons), or those of the nearest cells that have
+networks already (--reference).
+
+Examples:
+
+    ugrn cell-networks cells.h5ad --sources tfs.txt --targets cells.h5ad --top-k 20 -o cell-networks.h5
+
+    ugrn cell-networks cells.h5ad --regulons eRegulons.tsv --min-targets 3 -o scenic-networks.h5
+
+    ugrn cell-networks cells.h5ad --reference cell-networks.h5 --reference-cells cells.h5ad -o near-networks.h5
+"""
+ACTIVITY, NEAREST = "Activity of a source's targets", "Networks of the nearest cells"
+OF_NEAREST = {"reference", "reference_cells", "neighbours"}
+OF_ACTIVITY = {"top_share", "min_targets"}
+OF_LISTS = {"sources", "targets", "strict", "context_values", "context_size"}
+OF_SCORES = OF_LISTS | {"top_k", "by", "min_probability", "prior"}
+
 RegulonFile = Annotated[
     Path | None,
     typer.Option(
-        "--regulons",
         help="Score nothing, and take this network: a result, a pair list, eRegulons of SCENIC+, .gmt.",
-        rich_help_panel=PANEL,
+        rich_help_panel="Edges of a file",
     ),
 ]
 Reference = Annotated[
     Path | None,
     typer.Option(
-        help="Networks of other cells, by --per-cell: every cell gets those of its nearest ones.", rich_help_panel=PANEL
+        help="Networks of other cells, by this command: every cell gets those of its nearest ones.",
+        rich_help_panel=NEAREST,
     ),
 ]
-ReferenceCells = Annotated[Path | None, typer.Option(help="The cells of --reference (.h5ad).", rich_help_panel=PANEL)]
+ReferenceCells = Annotated[Path | None, typer.Option(help="The cells of --reference (.h5ad).", rich_help_panel=NEAREST)]
 Neighbours = Annotated[
-    int, typer.Option(help="Nearest cells of --reference; most of them decide.", rich_help_panel=PANEL)
+    int, typer.Option(help="Nearest cells of --reference; most of them decide.", rich_help_panel=NEAREST)
 ]
 TopShare = Annotated[
-    float, typer.Option(help="Share of a cell's genes within which targets count (AUCell).", rich_help_panel=PANEL)
+    float, typer.Option(help="Share of a cell's genes within which targets count (AUCell).", rich_help_panel=ACTIVITY)
 ]
 MinTargets = Annotated[
-    int, typer.Option(help="Leave out regulons with fewer targets among the cells' genes.", rich_help_panel=PANEL)
+    int, typer.Option(help="Leave out regulons with fewer targets among the cells' genes.", rich_help_panel=ACTIVITY)
 ]
 
 
-@dataclass(frozen=True)
-class CellOptions:
-    """The options, as given."""
-
-    regulons: Path | None = None
-    reference: Path | None = None
-    reference_cells: Path | None = None
-    neighbours: int = 5
-    top_share: float = 0.05
-    min_targets: int = 5
-
-    @property
-    def given(self) -> list[str]:
-        """Those that are not as they are if left out."""
-        return [f"--{each.name.replace('_', '-')}" for each in fields(self) if getattr(self, each.name) != each.default]
-
-    def check(self, per_cell: Path | None, output: Path, settings: NetworkSettings, lists: bool) -> None:
-        """Refuse what cannot be, before any work is done.
-
-        Args:
-            per_cell: the cells.
-            output: of the command.
-            settings: of the scored network.
-            lists: whether sources, targets or a cell state are given.
-
-        Raises:
-            InputError: options exclude each other, or one is missing.
-        """
-        taken = "--regulons" if self.regulons is not None else "--reference" if self.reference is not None else ""
-        of_reference = {"--reference", "--reference-cells", "--neighbours"}
-        message = ""
-        if per_cell is None and self.given:
-            message = f"{', '.join(self.given)}: for networks of cells; add --per-cell"
-        elif (self.reference is None) != (self.reference_cells is None):
-            message = "--reference are networks and --reference-cells the cells they are of; give both"
-        elif self.reference is None and self.neighbours != 5:
-            message = "--neighbours: of a --reference; add it, or leave --neighbours out"
-        elif self.reference is not None and set(self.given) - of_reference:
-            message = f"--reference has the regulons already; leave out {', '.join(set(self.given) - of_reference)}"
-        elif taken and (lists or settings != NetworkSettings(format=settings.format)):
-            message = (
-                f"{taken}: nothing is scored then; leave out --sources, --targets, --top-k, --by, --min-probability, "
-                "--prior, --strict and --context-values"
-            )
-        elif per_cell is not None and not taken and settings.top_k is None and settings.min_probability == 0:
-            message = (
-                "--per-cell: all pairs would be edges; add --top-k or --min-probability, or a network as --regulons"
-            )
-        elif per_cell is not None and (output.suffix.lower() != ".h5" or settings.format not in ("ugrn", "h5")):
-            message = f"{output}: networks of cells are written as .h5; name it so with -o, without --format"
-        if message:
-            raise InputError(message)
-
-
-def write_cells(
-    per_cell: Path,
-    options: CellOptions,
-    scorer: Scorer,
-    lists: tuple[Path | None, Path | None],
-    output: Path,
-    settings: NetworkSettings,
-    console: Console,
+def command(
+    context: typer.Context,
+    cells: Annotated[Path, typer.Argument(help="Cells: .h5ad.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Result: .h5.")],
+    sources: Genes = None,
+    targets: Genes = None,
+    top_k: TopK = None,
+    by: CountedBy = "source",
+    min_probability: MinProbability = 0.0,
+    prior: Prior = None,
+    strict: Strict = False,
+    context_values: ContextValues = None,
+    context_size: ContextSize = 0,
+    artifact: ArtifactFolder = None,
+    provider: Provider = "auto",
+    threads: Threads = 0,
+    memory_mb: MemoryMb = 0,
+    regulons: RegulonFile = None,
+    reference: Reference = None,
+    reference_cells: ReferenceCells = None,
+    neighbours: Neighbours = 5,
+    top_share: TopShare = 0.05,
+    min_targets: MinTargets = 5,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    """Write the networks of cells, and say what was done."""
-    with needs("export", "ugrn network --per-cell"):
+    console = Console(quiet, json)
+    _check_options(context)
+    settings = NetworkSettings(top_k, cast(By, by), min_probability, prior, strict)
+    with needs("export", "ugrn cell-networks"):
         from ugrn.export.networks.basis import listed_basis, scored_basis
         from ugrn.export.networks.cell_networks import CellNetworks
-        from ugrn.export.networks.nearest import write_from_reference
         from ugrn.export.networks.per_cell import CellNetworkSettings, read_many_cells, write_per_cell
-    check_output(output, [*lists, per_cell, options.regulons, options.reference, options.reference_cells])
-    artifact = scorer.artifact
-    if options.reference is not None and options.reference_cells is not None:
-        reference = CellNetworks.open(options.reference)
-        summary = write_from_reference(
-            per_cell, reference, options.reference_cells, output, artifact, options.neighbours, console.progress
-        )
+        from ugrn.export.networks.reference import write_from_reference
+    scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
+    opened = scorer.artifact
+    check_output(output, [cells, sources, targets, context_values, regulons, reference, reference_cells])
+    if reference is not None and reference_cells is not None:
+        known = CellNetworks.open(reference)
+        summary = write_from_reference(cells, known, reference_cells, output, opened, neighbours, console.progress)
     else:
-        asked = CellNetworkSettings(options.top_share, options.min_targets)
-        cells = read_many_cells(per_cell, artifact.names)  # before anything is scored
-        if options.regulons is None:
-            basis = scored_basis(scorer, *lists, settings, console.progress("pairs"))
+        activity = CellNetworkSettings(top_share, min_targets)
+        read = read_many_cells(cells, opened.names)  # before anything is scored
+        if regulons is None:
+            lists = [sources, targets]
+            ((scorer, _),) = in_states(scorer, lists, output, context_values, None, context_size, console)
+            basis = scored_basis(scorer, sources, targets, settings, console.progress("pairs"))
         else:
-            basis = listed_basis(options.regulons, artifact.names)
+            basis = listed_basis(regulons, opened.names)
         for note in basis.notes:
             console.note(note)
-        summary = write_per_cell(basis, cells, output, artifact, asked, console.progress)
+        summary = write_per_cell(basis, read, output, opened, activity, console.progress)
     _print_summary(summary, console)
     console.result(summary)
+
+
+def _check_options(context: typer.Context) -> None:
+    """Refuse options that do not go together, before any work is done.
+
+    Raises:
+        InputError: one is missing, or belongs to other edges than those that are asked for.
+    """
+    values, message = context.params, ""
+    if values["reference"] is not None:
+        other, reason = OF_SCORES | OF_ACTIVITY | {"regulons"}, "--reference has the regulons already"
+    elif values["regulons"] is not None:
+        other, reason = OF_SCORES | OF_NEAREST, "--regulons: nothing is scored then"
+    else:
+        other, reason = OF_NEAREST - {"reference_cells"}, "there is no --reference"
+    extra = [f"--{name.replace('_', '-')}" for name in values if name in other and _is_given(context, name)]
+    if extra:
+        message = f"{reason}; leave out {', '.join(extra)}"
+    elif (values["reference"] is None) != (values["reference_cells"] is None):
+        message = "--reference are networks and --reference-cells the cells they are of; give both"
+    elif not any(values[name] for name in ("reference", "regulons", "top_k", "min_probability")):
+        message = "all pairs would be edges; add --top-k or --min-probability, or a network as --regulons"
+    elif values["output"].suffix.lower() != ".h5":
+        message = f"{values['output']}: networks of cells are written as .h5; name it so with -o"
+    if message:
+        raise InputError(message)
+
+
+def _is_given(context: typer.Context, option: str) -> bool:
+    """True where an option is on the command line, be its value the default or not."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _print_summary(summary: CellNetworkSummary, console: Console) -> None:
     console.note(f"genes of the cells: {summary.genes}")
     for label, counts in summary.rejected.items():
-        console.note(f"{sum(counts.values())} {label} rejected ({format_counts(counts)}): {summary.rejects}")
+        rejected = f"{sum(counts.values())} {label} rejected ({format_counts(counts)})"
+        report_rejects(rejected, summary.rejects, summary.output, console)
     console.note(
         f"{summary.regulons:,} regulons with {summary.edges:,} edges: {summary.somewhere:,} active in some of the "
         f"cells, {summary.everywhere:,} in all, {summary.nowhere:,} in none"

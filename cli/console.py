@@ -1,18 +1,17 @@
-"""What a command says: notes and progress on standard error, what it found or did on standard output."""
+"""All talk to the terminal: notes and progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from .progress import ProgressLine
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -31,9 +30,46 @@ def reader_may_leave() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class ProgressLine:
+    """Progress on standard error: one moving line with rate and ETA on a terminal, plain lines in a pipe.
+
+    Args:
+        unit: of what is counted, e.g. ``pairs``.
+        every: seconds between plain lines where standard error is no terminal.
+        silent: show nothing.
+    """
+
+    def __init__(self, unit: str, every: float = 5.0, silent: bool = False) -> None:
+        self.unit = unit
+        self.silent = silent
+        self.terminal = sys.stderr.isatty()
+        self.every = 0.1 if self.terminal else every
+        self.started = self.shown = time.monotonic()
+        self.first: int | None = None
+
+    def __call__(self, done: int, total: int, note: str = "", *, now: bool = False) -> None:
+        """Report that `done` of `total` are done; `note` is shown behind, at once where `now` is set."""
+        if self.silent:
+            return
+        time_now = time.monotonic()
+        if self.first is None:
+            self.first = done if done < total else 0
+        if time_now - self.shown < self.every and done < total and not now:
+            return
+        self.shown = time_now
+        rate = (done - self.first) / max(time_now - self.started, 1e-9)
+        left = f", {_clock((total - done) / rate)} left" if rate > 0 and done < total else ""
+        line = f"{done:,} of {total:,} {self.unit} ({_rate(rate)} {self.unit}/s{left}){'  ' + note if note else ''}"
+        if not self.terminal:
+            print(line, file=sys.stderr, flush=True)
+            return
+        end = "\n" if done >= total else ""
+        print(f"\r\x1b[K{line}", end=end, file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True)
 class Console:
-    """How a command speaks.
+    """The terminal of a command.
 
     Attributes:
         quiet: leave out notes and progress.
@@ -44,23 +80,33 @@ class Console:
     json: bool = False
 
     def note(self, line: str) -> None:
-        """Say something on the way, on standard error."""
+        """Print a line on standard error."""
         if not self.quiet:
-            typer.echo(line, err=True)
+            self.warn(line)
 
     def warn(self, line: str) -> None:
-        """Say on standard error what is written down nowhere else, also where quiet is asked for."""
+        """Print on standard error what is written down nowhere else, also where quiet is asked for."""
         typer.echo(line, err=True)
 
     def progress(self, unit: str, every: float = 5.0) -> ProgressLine:
         """A progress line; see `ProgressLine`."""
-        return ProgressLine(unit, every, shown=not self.quiet)
+        return ProgressLine(unit, every, self.quiet)
 
     def result(self, metadata: Mapping[str, Any] | DataclassInstance, lines: Iterable[str] = ()) -> None:
-        """Say what was found or done, on standard output: `metadata` as JSON, or `lines`."""
+        """Print a result on standard output: `metadata` as JSON, or `lines`."""
         if self.json:
             whole = asdict(metadata) if is_dataclass(metadata) else metadata
             lines = [json.dumps(whole, ensure_ascii=False, default=str)]
         with reader_may_leave():
             for line in lines:
                 typer.echo(line)
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

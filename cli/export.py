@@ -15,7 +15,6 @@ from ugrn.runtime.errors import InputError
 from .console import Console, Json, Quiet
 from .extras import needs
 
-NAME = "export"
 HELP = """Export a frozen backbone into an artifact folder of ONNX graphs.
 
 Examples:

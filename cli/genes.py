@@ -13,7 +13,6 @@ from ugrn.runtime.genes.lists import read_genes
 from .console import Console, Json, Quiet
 from .options import ArtifactFolder
 
-NAME = "genes"
 HELP = """Say which gene of the artifact every name of a list is matched with, as what, or why with none.
 
 Example: ugrn genes names.txt > matched.tsv

@@ -8,7 +8,6 @@ import typer
 
 from ugrn.runtime import find_artifact
 
-NAME = "info"
 HELP = """Say what an artifact is: backbone, probe, parity, validation, licence; checks every file.
 
 Examples:

@@ -17,7 +17,6 @@ from .options import Output, need_output, report_rejects, result_file
 if TYPE_CHECKING:
     from ugrn.export.networks.linking import LinkSummary
 
-NAME = "link"
 HELP = """Make a network of paired RNA and ATAC: a TF's motif in a peak that is near a gene and correlates with it.
 
 Examples:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated
 
@@ -14,22 +15,28 @@ import typer
 
 from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
 
-from . import (
-    adapt,
-    artifacts,
-    benchmark,
-    doctor,
-    evaluate_adapter,
-    export,
-    genes,
-    info,
-    link,
-    network,
-    pretrain,
-    report,
-    score,
-    train,
-)
+COMMANDS = {
+    name: import_module(f".{name.replace('-', '_')}", __package__)
+    for name in (
+        "score",
+        "network",
+        "cell-networks",
+        "link",
+        "report",
+        "genes",
+        "info",
+        "doctor",
+        "export",
+        "train",
+        "pretrain",
+        "adapt",
+        "benchmark",
+        "evaluate-adapter",
+        "artifacts",
+    )
+}
+"""The modules of the commands, by name: each has HELP and `command` (a function, or an app of verbs), and RESUMABLE
+where the same command goes on with what an interrupted one had finished."""
 
 app = typer.Typer(
     name="ugrn",
@@ -39,27 +46,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if sys.stdout.isatty() and sys.stderr.isatty() else None,  # no boxes in pipes and logs
 )
-for command in (
-    score,
-    network,
-    link,
-    report,
-    genes,
-    info,
-    doctor,
-    export,
-    train,
-    pretrain,
-    adapt,
-    benchmark,
-    evaluate_adapter,
-):
-    app.command(command.NAME, help=command.HELP)(command.command)
-app.add_typer(artifacts.app, name=artifacts.NAME)
-RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, adapt.NAME, benchmark.NAME, evaluate_adapter.NAME)
+for name, module in COMMANDS.items():
+    if isinstance(module.command, typer.Typer):
+        app.add_typer(module.command, name=name, help=module.HELP)
+    else:
+        app.command(name, help=module.HELP)(module.command)
 
 
-def _version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         typer.echo(f"ugrn {version('ugrn')}")
         raise typer.Exit
@@ -68,15 +62,16 @@ def _version(asked: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """What holds for all commands."""
+    """Options of all commands."""
 
 
 def run() -> None:
     """Run the command line."""
     try:
+        _refuse_per_cell(sys.argv[1:])
         app()
     except SystemExit as stop:
         if stop.code == 130:
@@ -90,9 +85,23 @@ def run() -> None:
         _fail(f"the system refused: {error}", 1)
 
 
+def _refuse_per_cell(arguments: list[str]) -> None:
+    """Name the command that stands for ``ugrn network --per-cell CELLS``.
+
+    Raises:
+        InputError: these are its arguments.
+    """
+    rest = [each.removeprefix("--per-cell=") for each in arguments[1:] if each != "--per-cell"]
+    if arguments[:1] == ["network"] and rest != arguments[1:]:
+        message = (
+            f"--per-cell: networks of cells have their own command: {shlex.join(['ugrn', 'cell-networks', *rest])}"
+        )
+        raise InputError(message)
+
+
 def _interrupted(arguments: list[str]) -> str:
-    """How a run that was interrupted is resumed."""
-    if arguments and arguments[0] in RESUMABLE and not any(each.startswith("--per-cell") for each in arguments):
+    """The message of an interrupt: the command that resumes the run, where it can be resumed."""
+    if arguments and getattr(COMMANDS.get(arguments[0]), "RESUMABLE", False):
         return f"interrupted; to go on with what was finished, run it again: {shlex.join(['ugrn', *arguments])}"
     return "interrupted; nothing was changed"
 

@@ -1,4 +1,4 @@
-"""What the scoring commands share: their options, and one result per cell state."""
+"""Options of the scoring commands, their result's file, and one result per cell state."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ FormatName = Annotated[
         "the suffix does not say: csv, tsv, parquet, h5, graphml, sif.",
     ),
 ]
+Genes = Annotated[
+    Path | None,
+    typer.Option(help="One gene per line (also .gz; - for standard input), or the genes of an .h5ad; all if left out."),
+]
+TopK = Annotated[int | None, typer.Option(help="Keep the strongest edges only, this many per source.")]
+CountedBy = Annotated[str, typer.Option(help="Whether --top-k counts per source or per target.")]
+MinProbability = Annotated[float, typer.Option(help="Leave out weaker edges (after --prior).")]
+Strict = Annotated[bool, typer.Option(help="Fail if any gene cannot be used.")]
 Prior = Annotated[float | None, typer.Option(help="Expected share of edges among the pairs, e.g. 0.01.")]
 ContextValues = Annotated[
     Path | None,
@@ -90,13 +98,13 @@ def result_file(output: Path, format_name: str) -> Iterator[Path]:
             shutil.copyfileobj(file, sys.stdout.buffer)
 
 
-def report_rejects(what: str, rejects: Path | None, output: Path, console: Console) -> None:
-    """Say where the rejects of a run are or, where its result goes to standard output, the first of them."""
+def report_rejects(line: str, rejects: Path | None, output: Path, console: Console) -> None:
+    """Name the file of a run's rejects or, where its result goes to standard output, the first of them."""
     if rejects is None or str(output) != STANDARD_OUTPUT:
-        console.note(f"{what}: {rejects}")
+        console.note(f"{line}: {rejects}")
         return
     with rejects.open(encoding="utf-8") as file:
-        console.warn("".join([f"{what}: the first of them:\n", *islice(file, 1 + SHOWN_REJECTS)]).rstrip())
+        console.warn("".join([f"{line}: the first of them:\n", *islice(file, 1 + SHOWN_REJECTS)]).rstrip())
 
 
 def in_states(

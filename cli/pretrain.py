@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import Console, Json, Quiet
 from .extras import needs
 
-NAME = "pretrain"
+if TYPE_CHECKING:
+    from ugrn.export.pretrain.loop import TrainingStatus
+
+RESUMABLE = True
 HELP = """Pretrain a mini backbone on expression data (.h5 corpus files, .h5ad, or folders of them).
 
 Run the same command again to resume a run that was stopped.
@@ -57,16 +61,8 @@ def command(
 ) -> None:
     console = Console(quiet, json)
     with needs("export", "ugrn pretrain"):
-        from ugrn.export.pretrain.loop import TrainingStatus
         from ugrn.export.pretrain.pretrain import Sizes, pretrain_to_folder
         from ugrn.export.pretrain.sampling import PretrainConfig
-    line = console.progress("steps", every=30.0)
-
-    def report(progress: TrainingStatus) -> None:
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in (progress.held_out or {}).items())
-        note = f"loss {progress.loss:.4f}" + (f"; held out: {scores}" if scores else "")
-        line(progress.step, progress.steps, note, now=bool(scores))
-
     config = PretrainConfig(steps=steps, bfloat16=bfloat16, seed=seed, description_share=description_share)
     sizes = Sizes(width, layers, heads)
     sizes.check()
@@ -78,7 +74,7 @@ def command(
         sizes,
         gene_embeddings,
         threads,
-        report,
+        _training_progress(console),
         console.note,
         licence=licence,
         gene_sets=gene_sets,
@@ -88,3 +84,15 @@ def command(
         f"ugrn export mini {output} -o ARTIFACT"
     )
     console.result({"output": output, "held_out": metadata["held_out"], "sources": len(metadata["sources"])})
+
+
+def _training_progress(console: Console) -> Callable[[TrainingStatus], None]:
+    """A progress line with the loss and, at once where they are new, the scores on held-out rows."""
+    line = console.progress("steps", every=30.0)
+
+    def progress(status: TrainingStatus) -> None:
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in (status.held_out or {}).items())
+        note = f"loss {status.loss:.4f}" + (f"; held out: {scores}" if scores else "")
+        line(status.step, status.steps, note, now=bool(scores))
+
+    return progress

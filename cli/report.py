@@ -13,7 +13,6 @@ from .console import Console, Json, Quiet
 from .extras import needs
 from .options import ArtifactFolder
 
-NAME = "report"
 HELP = """Make one self-contained web page of a result of 'ugrn score' or 'ugrn network'.
 
 The page needs no network: search a gene, its targets and regulators, response and gradient curves, the network of the

@@ -33,7 +33,7 @@ from .options import (
     result_file,
 )
 
-NAME = "score"
+RESUMABLE = True
 HELP = """Score a pair list: the probability that each source regulates its target.
 
 Run the same command again to resume a run that was stopped.

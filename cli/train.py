@@ -14,7 +14,6 @@ from ugrn.runtime.genes.pairs import format_counts
 from .console import Console, Json, Quiet
 from .extras import needs
 
-NAME = "train"
 HELP = """Fit the translator of an artifact on a network's edges, and calibrate it.
 
 Examples:
@@ -70,7 +69,7 @@ def command(
 
 
 def _lines(metrics: dict[str, Any]) -> Iterator[str]:
-    """What validation says, for people."""
+    """Validation figures, for people."""
     for name in (name for name in ("vvp", "gdt", "emb", "ensemble") if name in metrics):
         yield f"validation AUPRC {name:<9}{metrics[name]['validation_auprc']:.3f}   (chance 0.5)"
     calibration = metrics["calibration"]

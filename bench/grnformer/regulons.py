@@ -1,4 +1,4 @@
-"""Which of a network's regulons are active in the cells of a data set, as ``ugrn network --per-cell`` tells it."""
+"""Which of a network's regulons are active in the cells of a data set, as ``ugrn cell-networks`` tells it."""
 
 from __future__ import annotations
 

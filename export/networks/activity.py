@@ -1,4 +1,4 @@
-"""Which regulons are active in a cell: AUCell, and a cut between two populations of its activities.
+"""Activities of regulons in cells: AUCell, and a cut between two populations of a regulon's activities.
 
 A regulon is a source with its targets. AUCell (Aibar et al. 2017, "SCENIC", Nature Methods 14, 1083) ranks the genes of
 a cell by expression, the strongest first, and follows how many of the regulon's targets have come up to each rank. The
@@ -15,7 +15,7 @@ Shapes: N cells, F genes of their file, R regulons.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from math import ceil
 from typing import Any
 
@@ -26,6 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from ugrn.runtime.arrays import Array, Doubles
+from ugrn.runtime.progress import Progress
 
 from .cell_files import CellFile
 
@@ -35,12 +36,12 @@ ABOVE_CHANCE = 1.645  # standard deviations that leave 5 % above them
 
 
 def top_ranks(genes: int, share: float) -> int:
-    """T, the ranks that count: a share of the genes, two at least."""
+    """The ranks that count, T: a share of the genes, two at least."""
     return min(max(ceil(share * genes), 2), genes)
 
 
 def credits_of(values: Array, top: int) -> Doubles:
-    """What every gene of some cells adds to the area under a recovery curve.
+    """The credit of every gene of n cells: its addition to the area under a recovery curve.
 
     Args:
         values: ``[n, F]``.
@@ -61,21 +62,19 @@ def credits_of(values: Array, top: int) -> Doubles:
 
 
 def largest_areas(sizes: NDArray[np.integer[Any]], top: int) -> Doubles:
-    """The area of regulons all of whose targets come first."""
+    """The areas of regulons all of whose targets come first, ``[R]``, by their numbers of targets ``[R]``."""
     counted = np.minimum(sizes, top - 1).astype(np.float64)
     return np.asarray(counted * top - counted * (counted + 1) / 2)
 
 
-def score_activities(
-    cells: CellFile, members: Any, top_share: float, report: Callable[[int, int], None]
-) -> tuple[Array, Doubles]:
+def score_activities(cells: CellFile, members: Any, top_share: float, progress: Progress) -> tuple[Array, Doubles]:
     """Activities of regulons in cells, block by block of the cells.
 
     Args:
         cells: whose genes are ranked, all of them.
         members: sparse ``[F, R]``: 1 where a gene is a target of a regulon.
         top_share: share of the genes that counts.
-        report: called with cells done and cells in all.
+        progress: called with cells done and cells in all.
 
     Returns:
         Activities float32 ``[N, R]`` from 0 to 1, and the genes' mean credit ``[F]``.
@@ -89,12 +88,12 @@ def score_activities(
         found = credits_of(cells.block(start, stop), top)
         activity[start:stop] = (found @ members) / largest
         credit += found.sum(0)
-        report(stop, len(cells))
+        progress(stop, len(cells))
     return activity, credit / len(cells)
 
 
 def above_chance(members: Any, credit: Doubles) -> NDArray[np.bool_]:
-    """Whether regulons are more active, on the mean of all cells, than 95 % of random ones of their size.
+    """True where a regulon is more active, on the mean of all cells, than 95 % of random ones of its size, ``[R]``.
 
     A mean activity is a sum of mean credits, so that of k genes drawn without putting back has a known mean and
     variance; the normal distribution is taken for its tail.
@@ -110,7 +109,7 @@ def above_chance(members: Any, credit: Doubles) -> NDArray[np.bool_]:
 
 
 def two_populations(activity: Array) -> float | None:
-    """Where a cut parts the activities ``[N]`` of a regulon in two; None where they are one population.
+    """The cut that parts the activities ``[N]`` of a regulon in two; None where they are one population.
 
     A mixture of two Gaussian components is fitted, and the cut lies between their means where they weigh the same. The
     activities are one population where they do not vary, where a single component describes them better (BIC), or where
@@ -128,7 +127,7 @@ def two_populations(activity: Array) -> float | None:
     means, deviations, weights = two.means_[order, 0], np.sqrt(two.covariances_[order]), two.weights_[order]
 
     def lead(at: float) -> float:
-        """Of the lower component over the higher, in log densities."""
+        """Log density of the lower component less that of the higher."""
         low, high = np.log(weights / deviations) - 0.5 * ((at - means) / deviations) ** 2
         return float(low - high)
 
@@ -138,7 +137,7 @@ def two_populations(activity: Array) -> float | None:
 
 
 def _starts(x: Doubles) -> Iterator[dict[str, Any]]:
-    """Where a fit begins: the cells below and above the mean, and a tenth of them against the rest."""
+    """Starts of a fit: the cells below and above the mean, and a tenth of them against the rest."""
     for at in (0.0, *np.quantile(x, (0.1, 0.9))):
         parts = [x[x <= at], x[x > at]]
         if min(map(len, parts)):

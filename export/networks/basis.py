@@ -32,7 +32,7 @@ class Basis:
     Attributes:
         network: over the vocabulary, edges by key order.
         weights: float32 ``[E]``, or None.
-        metadata: where it is from.
+        metadata: its origin.
         notes: the same, for people.
         rejects: names that could not be used: list, line, name, reason, did_you_mean.
     """
@@ -45,7 +45,7 @@ class Basis:
 
 
 def scored_basis(
-    scorer: Scorer, sources: GenesLike | None, targets: GenesLike | None, asked: NetworkSettings, report: Progress
+    scorer: Scorer, sources: GenesLike | None, targets: GenesLike | None, asked: NetworkSettings, progress: Progress
 ) -> Basis:
     """Score a network in memory.
 
@@ -55,7 +55,7 @@ def scored_basis(
     names = scorer.artifact.names
     genes = read_network_genes(sources, targets, names)
     genes.require(names, asked.strict)
-    table = network_table(scorer.artifact, scorer.settings, genes, asked, report)
+    table = network_table(scorer.artifact, scorer.settings, genes, asked, progress)
     parts = list(table.batches())
     if len(table) == 0:
         message = f"no edge of {genes.pairs} pairs is left; lower --min-probability ({asked.min_probability})"
@@ -75,7 +75,7 @@ def scored_basis(
 
 
 def listed_basis(path: Path, names: GeneNames) -> Basis:
-    """Take the network of a file; see `read_network`."""
+    """Read the network of a file; see `read_network`."""
     found = read_network(path, names, STRENGTHS)
     rejects = found.rejects(names).select(
         pl.lit("network").alias("list"), pl.lit(None, pl.Int64).alias("line"), pl.all()

@@ -13,9 +13,9 @@ Layout, format 1; G genes, R regulons by source, E edges, N cells:
     /cells/regulon         int32, the active regulons, cell by cell
     /activity              float32 [N, R]
 
-A threshold is -inf where a regulon is active in every cell, inf where it is in none. Attributes of the
-file: `kind`, `format`, and the facts: `artifact` (its sha256), `cells` (file name), `cells_sha256`, the settings, and
-`network` (JSON: where the edges are from).
+A threshold is -inf where a regulon is active in every cell, inf where it is in none. Attributes of the file: `kind`,
+`format`, and the metadata: `artifact` (its sha256), `cells` (file name), `cells_sha256`, the settings, and `network`
+(JSON: the origin of the edges).
 """
 
 from __future__ import annotations
@@ -36,65 +36,13 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.atomic import replace_with
 
 from .network import Network
+from .regulons import Regulons
 
 KIND, FORMAT = "ugrn cell networks", 1
-NETWORK = "network"  # the fact that is JSON
+NETWORK = "network"  # the metadata that is JSON
 ROWS_AT_ONCE = 1024
 
 UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError)
-
-
-@dataclass(frozen=True)
-class Regulons:
-    """R sources with their targets, rising by source and by target.
-
-    Attributes:
-        genes: G names.
-        source: int64 ``[R]`` into `genes`.
-        indptr: int64 ``[R + 1]``.
-        target: int64 ``[E]`` into `genes`.
-        weight: float32 ``[E]``.
-    """
-
-    genes: list[str]
-    source: Ids
-    indptr: Ids
-    target: Ids
-    weight: Array
-
-    @classmethod
-    def of(cls, network: Network, weights: Array | None, names: Sequence[str]) -> Regulons:
-        """Those of a network over `names`; its genes are the ones that have an edge."""
-        used = np.unique(np.concatenate([network.sources, network.targets]))
-        own = network.among(used)
-        source, first = np.unique(own.sources, return_index=True)
-        weight = np.ones(len(own), np.float32) if weights is None else weights.astype(np.float32)
-        return cls([names[row] for row in used], source, np.append(first, len(own)), own.targets, weight)
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    @property
-    def sizes(self) -> Ids:
-        """Targets of each, ``[R]``."""
-        return np.diff(self.indptr)
-
-    @cached_property
-    def of_edge(self) -> Ids:
-        """The regulon of every edge, ``[E]``."""
-        return np.repeat(np.arange(len(self)), self.sizes)
-
-    @cached_property
-    def network(self) -> Network:
-        """All edges, over `genes`; in the order of `target` and `of_edge`."""
-        return Network(self.source[self.of_edge], self.target, len(self.genes))
-
-    def kept(self, regulons: NDArray[np.bool_]) -> Regulons:
-        """Some of them."""
-        edges = regulons[self.of_edge]
-        network = self.network
-        chosen = Network(network.sources[edges], network.targets[edges], network.genes)
-        return Regulons.of(chosen, self.weight[edges], self.genes)
 
 
 @dataclass(frozen=True)
@@ -108,7 +56,7 @@ class CellNetworks:
         cells: N names.
         indptr: int64 ``[N + 1]``, into `regulon`.
         regulon: int64, the active regulons, cell by cell.
-        metadata: where all of it is from.
+        metadata: artifact, cells, settings and network that the file was made of.
     """
 
     path: Path
@@ -124,7 +72,7 @@ class CellNetworks:
         """Read all but the activities.
 
         Raises:
-            InputError: the file is none of `ugrn network --per-cell`, of a newer format, or damaged.
+            InputError: the file is none of `ugrn cell-networks`, of a newer format, or damaged.
         """
         path = Path(path)
         try:
@@ -139,26 +87,15 @@ class CellNetworks:
         except InputError:
             raise
         except UNREADABLE as error:
-            message = f"{path}: not readable as cell-specific networks ({error}); make it with: ugrn network --per-cell"
+            message = f"{path}: not readable as cell-specific networks ({error}); make it with: ugrn cell-networks"
             raise InputError(message) from error
-        found = cls(path, Regulons(genes, source, bounds, target, weight), threshold, cells, indptr, regulon, metadata)
-        count = len(source)
-        fits = (
-            _is_csr(bounds, count, target, len(genes)),
-            _is_csr(indptr, len(cells), regulon, count),
-            count == 0 or (0 <= source.min() and source.max() < len(genes)),
-            (len(weight), len(threshold), shape) == (len(target), count, (len(cells), count)),
-        )
-        if not all(fits):
-            message = (
-                f"{path}: its parts do not fit each other; it is damaged: make it again with ugrn network --per-cell"
-            )
-            raise InputError(message)
-        return found
+        regulons = Regulons(genes, source, bounds, target, weight)
+        _check_shapes(path, regulons, len(threshold), len(cells), indptr, regulon, shape)
+        return cls(path, regulons, threshold, cells, indptr, regulon, metadata)
 
     @property
     def active(self) -> NDArray[np.bool_]:
-        """Which regulons are active in which cells, ``[N, R]``."""
+        """True where a regulon is active in a cell, ``[N, R]``."""
         out = np.zeros((len(self.cells), len(self.regulons)), bool)
         out[np.repeat(np.arange(len(self.cells)), np.diff(self.indptr)), self.regulon] = True
         return out
@@ -196,7 +133,7 @@ class CellNetworks:
 
 
 def is_cell_networks(path: Path) -> bool:
-    """Whether a file says that it holds cell-specific networks."""
+    """True where a file is marked as one of cell-specific networks."""
     try:
         with h5py.File(path) as file:
             return bool(file.attrs.get("kind") == KIND)
@@ -210,14 +147,14 @@ def write_cell_networks(
     """Write a file as in the module's docstring, whole or not at all.
 
     Returns:
-        Which regulons are active in which cells, ``[N, R]``.
+        True where a regulon is active in a cell, ``[N, R]``.
     """
     active = activity > threshold
 
     def write(part: Path) -> None:
         packed: dict[str, Any] = {"compression": "gzip", "shuffle": True}
         with h5py.File(part, "w") as file:
-            stored = {name: json.dumps(fact) if name == NETWORK else fact for name, fact in metadata.items()}
+            stored = {name: json.dumps(value) if name == NETWORK else value for name, value in metadata.items()}
             file.attrs.update(kind=KIND, format=FORMAT, **stored)
             text = h5py.string_dtype()
             file.create_dataset("genes/symbol", data=regulons.genes, dtype=text)
@@ -245,14 +182,29 @@ def _metadata(file: h5py.File) -> dict[str, Any]:
 def _check_kind(path: Path, file: h5py.File) -> None:
     kind, found = file.attrs.get("kind"), file.attrs.get("format", 0)
     if kind != KIND:
-        message = f"{path}: holds no cell-specific networks; expected a result of ugrn network --per-cell"
+        message = f"{path}: holds no cell-specific networks; expected a result of ugrn cell-networks"
         raise InputError(message)
     if found > FORMAT:
         message = f"{path}: is of format {found}, and this ugrn reads formats 1 to {FORMAT}; upgrade ugrn"
         raise InputError(message)
 
 
+def _check_shapes(
+    path: Path, regulons: Regulons, thresholds: int, cells: int, indptr: Ids, regulon: Ids, activity: tuple[int, ...]
+) -> None:
+    count, genes = len(regulons), len(regulons.genes)
+    fits = (
+        _is_csr(regulons.indptr, count, regulons.target, genes),
+        _is_csr(indptr, cells, regulon, count),
+        count == 0 or (0 <= regulons.source.min() and regulons.source.max() < genes),
+        (len(regulons.weight), thresholds, activity) == (len(regulons.target), count, (cells, count)),
+    )
+    if not all(fits):
+        message = f"{path}: its parts do not fit each other; it is damaged: make it again with ugrn cell-networks"
+        raise InputError(message)
+
+
 def _is_csr(indptr: Ids, rows: int, indices: Ids, columns: int) -> bool:
-    """Whether row bounds and column indices are those of a sparse matrix."""
+    """True where row bounds and column indices are those of a sparse matrix."""
     bounds = len(indptr) == rows + 1 and indptr[0] == 0 and indptr[-1] == len(indices) and (np.diff(indptr) >= 0).all()
     return bool(bounds and (len(indices) == 0 or (indices.min() >= 0 and indices.max() < columns)))

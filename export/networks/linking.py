@@ -4,8 +4,6 @@ As GRNFormer (arXiv 2503.01682) takes its networks from SCENIC+ (Bravo Gonzalez-
 1355): a peak is linked to a gene where its centre is within 150 kb of the gene's transcription start and its
 accessibility correlates with the gene's expression, |r| > 0.03; a source has an edge to the gene where a linked peak
 has a hit of its motif, NES > 3. Both are ln(1 + 1e4 x / sum), and r is Pearson's over the cells.
-
-Shapes: N cells, G genes, P peaks, L pairs of a gene and a peak near it.
 """
 
 from __future__ import annotations
@@ -15,12 +13,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from ugrn.runtime.arrays import Doubles, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.atomic import replace_with
 from ugrn.runtime.files.outputs import check_output, sidecar_path
@@ -31,16 +27,17 @@ from ugrn.runtime.runs.provenance import versions
 from ugrn.runtime.runs.result_table import ResultTable
 from ugrn.runtime.runs.store import write_rejects
 
-from .multiome import Hits, Multiome, read_hits, read_multiome
+from .links import correlations, edges_of
+from .multiome import Multiome, read_hits, read_multiome
 from .positions import gene_places, near
+from .summary import count_rejects
 
-TINY = 1e-10  # of the sum of squares: a variance that is rounding
 RESULTS = ("weight", "correlation")
 
 
 @dataclass(frozen=True)
 class LinkSettings:
-    """What makes a link and an edge; GRNFormer's values.
+    """Thresholds of links and edges; GRNFormer's values.
 
     Attributes:
         window: base pairs between a peak's centre and a gene's transcription start, at most.
@@ -82,7 +79,7 @@ class LinkInputs:
 
 @dataclass(frozen=True)
 class LinkSummary:
-    """What a run did; also written beside the result as JSON.
+    """Counts of a run; also written beside the result as JSON.
 
     Attributes:
         rejected: genes, peaks and motif hits by reason.
@@ -111,15 +108,15 @@ class LinkSummary:
     seconds: float
 
 
-def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, report: Progress) -> LinkSummary:
+def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, progress: Progress) -> LinkSummary:
     """Link peaks to genes, and write the network of the motifs in them.
 
     Args:
         inputs: files.
         output: in any format of `ugrn.runtime.files.formats`: source, target, weight (the largest |r| of the edge's
             peaks), correlation (r of that peak) and peaks (how many there are).
-        settings: what makes a link.
-        report: called with genes done and genes in all.
+        settings: thresholds.
+        progress: called with genes done and genes in all.
 
     Raises:
         InputError: a file cannot be read or used, or no edge is left.
@@ -129,21 +126,16 @@ def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, report
     data = read_multiome(inputs.rna, inputs.atac, gene_places(inputs.gene_positions))
     hits = read_hits(inputs.motif_hits, data, settings.min_nes)
     genes, peaks = near(data.peaks, data.starts, data.gene_of_start, settings.window)
-    r = correlations(data.expression, data.access, genes, peaks, report)
+    r = correlations(data.expression, data.access, genes, peaks, progress)
     linked = np.abs(r) > settings.min_correlation
     edges, self_pairs = edges_of(genes[linked], peaks[linked], r[linked], hits)
     if len(edges) == 0:
-        message = (
-            f"no edge is left: {len(genes)} pairs of a gene and a peak within {settings.window:g} base pairs, "
-            f"{int(linked.sum())} of them with |r| above {settings.min_correlation}; {len(hits.peak)} motif hits "
-            f"with a NES above {settings.min_nes}, none in a linked peak; expected all of them of one genome"
-        )
-        raise InputError(message)
+        raise InputError(_no_edge(len(genes), int(linked.sum()), len(hits.peak), settings))
     rejects = pl.concat([data.rejects, hits.rejects])
     summary = LinkSummary(
         output=output,
         rejects=write_rejects(rejects if len(rejects) else None, output),
-        rejected=_counts(rejects),
+        rejected=count_rejects(rejects),
         notes=data.notes + hits.notes,
         cells=data.expression.shape[0],
         genes=len(np.unique(data.gene_of_start[data.gene_of_start >= 0])),
@@ -161,54 +153,12 @@ def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, report
     return summary
 
 
-def correlations(expression: Any, access: Any, genes: Ids, peaks: Ids, report: Progress) -> Doubles:
-    """Pearson correlations ``[L]`` of genes and peaks over cells, gene by gene; 0 where one of the two does not vary.
-
-    Args:
-        expression: CSC ``[N, G]``.
-        access: CSC ``[N, P]``.
-        genes, peaks: columns ``[L]``, rising by gene.
-        report: called with genes done and genes in all.
-    """
-    out = np.zeros(len(genes))
-    count = expression.shape[0]
-    bounds = np.flatnonzero(np.diff(genes, prepend=-1, append=-1)) if len(genes) else np.zeros(1, np.int64)
-    for done, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True), 1):
-        x = expression[:, [genes[first]]].toarray().ravel().astype(np.float64)
-        squares = float(x @ x)
-        x -= x.mean()
-        part = access[:, peaks[first:last]].astype(np.float64)  # [N, peaks of the gene]
-        sums, own = np.asarray(part.sum(0)), np.asarray(part.multiply(part).sum(0))
-        of_peak = own - sums**2 / count
-        varying = (of_peak > TINY * own) & (x @ x > TINY * squares)
-        scale = np.sqrt(np.where(varying, of_peak, 1.0) * max(float(x @ x), TINY))
-        out[first:last] = np.where(varying, (part.T @ x) / scale, 0.0)
-        report(done, len(bounds) - 1)
-    return out
-
-
-def edges_of(genes: Ids, peaks: Ids, r: Doubles, hits: Hits) -> tuple[pl.DataFrame, int]:
-    """Edges of sources whose motif is in a linked peak: source, target, weight, correlation, peaks.
-
-    Args:
-        genes, peaks, r: of the links.
-        hits: which sources have a motif in which peak.
-
-    Returns:
-        By source, the strongest first, and how many edges of a gene with itself were left out.
-    """
-    links = pl.DataFrame({"peak": peaks, "target": genes, "correlation": r})
-    joined = links.join(pl.DataFrame({"peak": hits.peak, "source": hits.source}), on="peak")
-    itself = joined.filter(pl.col("source") == pl.col("target"))
-    found = (
-        joined.filter(pl.col("source") != pl.col("target"))
-        .with_columns(pl.col("correlation").abs().alias("weight"))
-        .sort(["source", "target", "weight", "peak"], descending=[False, False, True, False])
-        .group_by("source", "target", maintain_order=True)
-        .agg(pl.col("weight").first(), pl.col("correlation").first(), pl.col("peak").n_unique().alias("peaks"))
-        .sort(["source", "weight", "target"], descending=[False, True, False])
+def _no_edge(pairs: int, links: int, hits: int, settings: LinkSettings) -> str:
+    return (
+        f"no edge is left: {pairs} pairs of a gene and a peak within {settings.window:g} base pairs, "
+        f"{links} of them with |r| above {settings.min_correlation}; {hits} motif hits "
+        f"with a NES above {settings.min_nes}, none in a linked peak; expected all of them of one genome"
     )
-    return found, itself["source"].n_unique()
 
 
 def _table(edges: pl.DataFrame, data: Multiome) -> ResultTable:
@@ -217,13 +167,6 @@ def _table(edges: pl.DataFrame, data: Multiome) -> ResultTable:
     results = edges.select(RESULTS).to_numpy().astype(np.float32)
     rows = np.arange(len(edges), dtype=np.int32)
     return ResultTable(pairs, rows, results, RESULTS, after=edges.select("peaks"))
-
-
-def _counts(rejects: pl.DataFrame) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for label, reason, count in rejects.group_by("list", "reason").len().sort("list", "reason").iter_rows():
-        found.setdefault(label, {})[reason] = count
-    return found
 
 
 def _write_sidecar(inputs: LinkInputs, settings: LinkSettings, summary: LinkSummary) -> None:

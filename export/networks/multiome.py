@@ -50,11 +50,11 @@ class Multiome:
 
 @dataclass(frozen=True)
 class Hits:
-    """Which sources have a motif in which peaks; distinct.
+    """Motifs of sources in peaks, H distinct pairs.
 
     Attributes:
-        source: int64, into the genes.
-        peak: int64, into the peaks.
+        source: int64 ``[H]``, into the genes.
+        peak: int64 ``[H]``, into the peaks.
         notes, rejects: as of `Multiome`.
     """
 

@@ -43,11 +43,11 @@ class Network:
         return len(self.sources)
 
     def keys(self) -> Ids:
-        """One number per edge, rising."""
+        """One number per edge, rising, int64 ``[E]``."""
         return np.asarray(self.sources * self.genes + self.targets, np.int64)
 
     def among(self, places: Ids) -> Network:
-        """The edges between some genes, numbered by their place in `places`."""
+        """The edges between some genes, ``[g]`` places, numbered by their order in `places`."""
         row = np.full(self.genes, -1)
         row[places] = np.arange(len(places))
         left, right = row[self.sources], row[self.targets]
@@ -57,7 +57,7 @@ class Network:
 
 @dataclass(frozen=True)
 class WeightedNetwork:
-    """A network, and what its edges count.
+    """A network, and the weights of its edges.
 
     Attributes:
         network: edges by key order.
@@ -115,7 +115,7 @@ def nearest(likeness: Matrix, network: Network) -> Network:
 
 
 def _most_alike(row: Matrix, own: int, count: int) -> Ids:
-    """The genes a source is most like, other than itself."""
+    """The genes that a source is most like, other than itself, ``[count]``."""
     far = -row.astype(np.float64)
     far[own] = np.inf
     return np.argsort(far, kind="stable")[:count]

@@ -1,4 +1,4 @@
-"""Places of peaks and genes, and the pairs of them that are near each other."""
+"""Places of peaks and genes, and pairs that are near each other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Places:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """True where a place is known, bool, one to a row."""
+        """True where a place is known, bool ``[P]``."""
         return np.asarray(np.isfinite(self.at) & np.array([bool(name) for name in self.chromosome], bool))
 
 

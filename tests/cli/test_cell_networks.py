@@ -1,8 +1,9 @@
-"""``ugrn network --per-cell`` and ``ugrn link`` from the command line."""
+"""``ugrn cell-networks`` from the command line."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import anndata
@@ -10,10 +11,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from made_multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 from typer.testing import CliRunner
 
 from ugrn.cli.main import app
+from ugrn.cli.main import run as run_commands
 from ugrn.export.networks.cell_networks import CellNetworks
 from ugrn.runtime.errors import InputError
 
@@ -43,7 +44,7 @@ def tfs(tmp_path: Path) -> Path:
 
 def test_a_network_for_every_cell(artifact: Path, cells: Path, tfs: Path, tmp_path: Path) -> None:
     out = tmp_path / "net.h5"
-    arguments = ("network", "--sources", tfs, "--artifact", artifact, "--top-k", 12, "--per-cell", cells, "-o", out)
+    arguments = ("cell-networks", cells, "--sources", tfs, "--artifact", artifact, "--top-k", 12, "-o", out)
     said = run(*arguments)[1]
     for words in (
         "118 pairs scored, 24 edges kept",
@@ -72,7 +73,7 @@ def test_a_network_of_a_file_for_every_cell_and_for_those_near_them(
     ]
     (tmp_path / "regulons.gmt").write_text("\n".join([*rows, "GENE3(+)\tx\tGENE5\n"]))
     out, near = tmp_path / "net.h5", tmp_path / "near.h5"
-    chosen = ("network", "--artifact", artifact, "--per-cell", cells)
+    chosen = ("cell-networks", cells, "--artifact", artifact)
     said = run(*chosen, "--regulons", tmp_path / "regulons.gmt", "--top-share", 0.1, "--min-targets", 3, "-o", out)[1]
     assert "17 edges between 20 genes (17 activating, 0 repressing)" in said
     assert "1 regulons rejected (1 fewer than 3 targets in the cells)" in said
@@ -83,46 +84,28 @@ def test_a_network_of_a_file_for_every_cell_and_for_those_near_them(
     assert np.array_equal(first.active, second.active)  # every cell is its own nearest
 
 
+NEAR = ("{cells}", "--reference", "x.h5", "--reference-cells", "{cells}")
 MISTAKES = [
-    (["--top-k", "5", "--per-cell", "{cells}", "-o", "n.csv"], "networks of cells are written as .h5"),
-    (["--top-k", "5", "--per-cell", "{cells}", "-o", "-"], "networks of cells are written as .h5"),
-    (["--top-k", "5", "--per-cell", "{cells}", "-o", "n.h5", "--format", "decoupler"], "written as .h5"),
-    (["--per-cell", "{cells}", "-o", "n.h5"], "all pairs would be edges; add --top-k or --min-probability"),
-    (["--top-k", "5", "--per-cell", "absent.h5ad", "-o", "n.h5"], "no such file; expected cells"),
-    (["--top-k", "5", "--per-cell", "{cells}", "-o", "no/n.h5"], "mkdir"),
-    (["--top-k", "5", "--per-cell", "{cells}", "-o", "n.h5", "--min-targets", "50"], "lower --min-targets"),
-    (["--top-k", "5", "--per-cell", "{cells}", "-o", "n.h5", "--top-share", "2"], "a share above 0"),
-    (["--top-k", "5", "-o", "n.csv", "--regulons", "{cells}"], "--regulons: for networks of cells; add --per-cell"),
-    (["--top-k", "5", "-o", "n.csv", "--top-share", "0.1"], "--top-share: for networks of cells; add --per-cell"),
-    (["--per-cell", "{cells}", "--regulons", "absent.csv", "-o", "n.h5"], "no such file; expected a network"),
-    (["--per-cell", "{cells}", "--regulons", "x.csv", "--top-k", "5", "-o", "n.h5"], "nothing is scored then"),
-    (["--per-cell", "{cells}", "--regulons", "x.csv", "--sources", "{tfs}", "-o", "n.h5"], "nothing is scored then"),
-    (["--per-cell", "{cells}", "--reference", "x.h5", "-o", "n.h5"], "give both"),
-    (["--per-cell", "{cells}", "--top-k", "5", "--neighbours", "3", "-o", "n.h5"], "--neighbours: of a --reference"),
-    (
-        [
-            "--per-cell",
-            "{cells}",
-            "--reference",
-            "x.h5",
-            "--reference-cells",
-            "{cells}",
-            "--min-targets",
-            "3",
-            "-o",
-            "n.h5",
-        ],
-        "has the regulons already; leave out --min-targets",
-    ),
-    (
-        ["--per-cell", "{cells}", "--reference", "x.h5", "--reference-cells", "{cells}", "-o", "n.h5"],
-        "not readable as cell-specific networks",
-    ),
-    (
-        ["--per-cell", "{cells}", "--top-k", "5", "--context-values", "{cells}", "--groupby", "x", "-o", "n.h5"],
-        "give one of them",
-    ),
-    (["--per-cell", "{cells}", "--top-k", "5", "-o", "{cells}"], "networks of cells are written as .h5"),
+    (["{cells}", "--top-k", "5", "-o", "n.csv"], "networks of cells are written as .h5"),
+    (["{cells}", "--top-k", "5", "-o", "-"], "networks of cells are written as .h5"),
+    (["{cells}", "-o", "n.h5"], "all pairs would be edges; add --top-k or --min-probability"),
+    (["absent.h5ad", "--top-k", "5", "-o", "n.h5"], "no such file; expected cells"),
+    (["{cells}", "--top-k", "5", "-o", "no/n.h5"], "mkdir"),
+    (["{cells}", "--top-k", "5", "-o", "n.h5", "--min-targets", "50"], "lower --min-targets"),
+    (["{cells}", "--top-k", "5", "-o", "n.h5", "--top-share", "2"], "a share above 0"),
+    (["{cells}", "--top-k", "5", "-o", "n.h5", "--by", "both"], "by source or target"),
+    (["{cells}", "--regulons", "absent.csv", "-o", "n.h5"], "no such file; expected a network"),
+    (["{cells}", "--regulons", "x.csv", "--top-k", "5", "-o", "n.h5"], "nothing is scored then; leave out --top-k"),
+    (["{cells}", "--regulons", "x.csv", "--by", "source", "-o", "n.h5"], "nothing is scored then; leave out --by"),
+    (["{cells}", "--regulons", "x.csv", "--sources", "{tfs}", "-o", "n.h5"], "nothing is scored then"),
+    (["{cells}", "--regulons", "x.csv", "--neighbours", "3", "-o", "n.h5"], "leave out --neighbours"),
+    (["{cells}", "--reference", "x.h5", "-o", "n.h5"], "give both"),
+    (["{cells}", "--reference-cells", "{cells}", "--top-k", "5", "-o", "n.h5"], "give both"),
+    (["{cells}", "--top-k", "5", "--neighbours", "3", "-o", "n.h5"], "no --reference; leave out --neighbours"),
+    ([*NEAR, "--min-targets", "3", "-o", "n.h5"], "has the regulons already; leave out --min-targets"),
+    ([*NEAR, "--regulons", "x.csv", "--strict", "-o", "n.h5"], "leave out --regulons, --strict"),
+    ([*NEAR, "-o", "n.h5"], "not readable as cell-specific networks"),
+    (["{cells}", "--top-k", "5", "-o", "{cells}"], "networks of cells are written as .h5"),
 ]
 
 
@@ -139,7 +122,7 @@ def test_mistakes_are_one_message_and_leave_nothing(
     monkeypatch.chdir(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     filled = [each.format(cells=cells, tfs=tfs) for each in arguments]
-    done = CliRunner().invoke(app, ["network", "--artifact", str(artifact), *filled])
+    done = CliRunner().invoke(app, ["cell-networks", "--artifact", str(artifact), *filled])
     assert isinstance(done.exception, InputError), done.output
     assert words in str(done.exception)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -147,46 +130,34 @@ def test_mistakes_are_one_message_and_leave_nothing(
 
 def test_the_cells_are_not_overwritten(artifact: Path, cells: Path, tmp_path: Path) -> None:
     same = cells.rename(tmp_path / "cells.h5")
-    arguments = ["network", "--artifact", str(artifact), "--top-k", "5", "--per-cell", str(same), "-o", str(same)]
+    arguments = ["cell-networks", str(same), "--artifact", str(artifact), "--top-k", "5", "-o", str(same)]
     done = CliRunner().invoke(app, arguments)
     assert "would overwrite the list it reads" in str(done.exception)
 
 
-def test_links_of_an_h5mu_and_of_two_files(random: np.random.Generator, tmp_path: Path) -> None:
-    made = make(random)
-    mu = write_h5mu(tmp_path / "m.h5mu", made)
-    positions, hits = write_tables(tmp_path, made)
-    tables = ("--gene-positions", positions, "--motif-hits", hits, "--min-correlation", 0.3)
-    out, said = run("link", mu, *tables, "-o", tmp_path / "net.csv")
-    assert out == ""
-    assert "300 cells, 60 genes, 180 peaks: 120 pairs within the window" in said
-    assert " edges of " in said
-    rna = write_h5ad(tmp_path / "rna.h5ad", made.rna, cell_names(), made.genes)
-    atac = write_h5ad(tmp_path / "atac.h5ad", made.atac, cell_names(), made.peaks)
-    streamed, _ = run("link", "--rna", rna, "--atac", atac, *tables, "-o", "-", "-q")
-    assert streamed == (tmp_path / "net.csv").read_text()
-    metadata = json.loads(run("link", mu, *tables, "-o", tmp_path / "net.tsv", "-q", "--json")[0])
-    assert metadata["edges"] == pl.read_csv(tmp_path / "net.csv").height
-    assert metadata["output"] == str(tmp_path / "net.tsv")
+def test_a_cell_state_is_scored_in(artifact: Path, cells: Path, tfs: Path, tmp_path: Path) -> None:
+    out, state = tmp_path / "net.h5", tmp_path / "state.csv"
+    state.write_text("gene,value\nGENE1,2.0\nGENE4,1.0\n")
+    arguments = ("cell-networks", cells, "--sources", tfs, "--artifact", artifact, "--top-k", 12, "-o", out)
+    run(*arguments)
+    plain = CellNetworks.open(out).regulons
+    said = run(*arguments, "--context-values", state)[1]
+    assert "cell state: 2 context genes" in said
+    assert not np.array_equal(CellNetworks.open(out).regulons.weight, plain.weight)
+    done = CliRunner().invoke(app, [*map(str, arguments), "--context-size", "4"])
+    assert done.exit_code == 2
+    assert "--context-values" in done.output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["x.h5ad", "-o", "n.csv"], "expected an .h5mu file, or two .h5ad files"),
-        (["-o", "n.csv"], "give an .h5mu file with both, or --rna and --atac"),
-        (["--rna", "r.h5ad", "-o", "n.csv"], "give an .h5mu file with both"),
-        (["m.h5mu", "--rna", "r.h5ad", "-o", "n.csv"], "and not more"),
-        (["m.h5mu", "-o", "n.csv"], "no such file"),
-        (["m.h5mu", "-o", "n.doc"], "not a known format"),
-        (["m.h5mu", "-o", "p.csv"], "would overwrite the list it reads"),
-        (["m.h5mu", "-o", "n.csv", "--window", "-5"], "expected base pairs from 0"),
-    ],
-)
-def test_mistakes_of_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("p.csv").write_text("gene,chromosome,tss\nGENE1,chr1,100\n")
-    done = CliRunner().invoke(app, ["link", "--gene-positions", "p.csv", "--motif-hits", "h.tsv", *arguments])
-    assert isinstance(done.exception, InputError), done.output
-    assert words in str(done.exception)
-    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+@pytest.mark.parametrize("words", [["--per-cell", "my cells.h5ad"], ["--per-cell=my cells.h5ad"]])
+def test_the_option_of_network_names_the_command(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = ["--regulons", "eRegulons.tsv", "-o", "n.h5"]
+    monkeypatch.setattr("sys.argv", ["ugrn", "network", *words, *rest])
+    with pytest.raises(SystemExit) as stop:
+        run_commands()
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert shlex.split(line.rpartition(": ")[2]) == ["ugrn", "cell-networks", "my cells.h5ad", *rest]
+    assert "--per-cell" in line

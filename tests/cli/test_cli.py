@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ugrn.cli.doctor import diagnose
+from ugrn.cli.doctor import FOR_DEVELOPERS, diagnose, packages
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
 from ugrn.runtime import load
@@ -132,6 +133,18 @@ def test_doctor_names_the_line_that_mends() -> None:
     assert diagnose({"onnxruntime": "1", "onnxruntime-gpu": None}) == []
     assert "pip uninstall" in diagnose({"onnxruntime": "1", "onnxruntime-gpu": "1"})[0]
     assert "ugrn[cpu]" in diagnose({"onnxruntime": None, "onnxruntime-gpu": None})[0]
+
+
+def test_doctor_lists_the_packages_of_every_extra() -> None:
+    pyproject = Path(__file__).resolve().parents[2] / "pyproject.toml"
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    extras = {"runtime": ["ugrn", *project["dependencies"]], **project["optional-dependencies"]}
+    expected = {
+        extra: sorted(re.split(r"[<>=\[ ]", each)[0] for each in listed if not each.startswith("ugrn["))
+        for extra, listed in extras.items()
+        if extra not in FOR_DEVELOPERS
+    }
+    assert {extra: sorted(names) for extra, names in packages().items()} == expected
 
 
 def many_pairs(path: Path) -> Path:

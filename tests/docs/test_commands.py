@@ -15,25 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer import Typer
 from typer.testing import CliRunner
 
-from ugrn.cli import (
-    adapt,
-    artifacts,
-    benchmark,
-    doctor,
-    evaluate_adapter,
-    export,
-    genes,
-    info,
-    link,
-    network,
-    pretrain,
-    report,
-    score,
-    train,
-)
-from ugrn.cli.main import app
+from ugrn.cli.main import COMMANDS, app
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -72,29 +57,12 @@ def _program(line: str) -> bool:
 
 def examples() -> Iterator[str]:
     """The commands that ``--help`` shows."""
-    texts = [
-        module.HELP
-        for module in (
-            score,
-            network,
-            link,
-            report,
-            genes,
-            info,
-            doctor,
-            export,
-            train,
-            pretrain,
-            adapt,
-            benchmark,
-            evaluate_adapter,
-        )
-    ]
-    verbs = (artifacts.list_artifacts, artifacts.verify, artifacts.path)
-    for text in [*texts, *(verb.__doc__ or "" for verb in verbs)]:
-        found = [line.strip() for line in re.findall(r"^ *(?:Example: )?((?:ugrn|cut) .*)$", text, re.MULTILINE)]
-        assert found, text
-        yield from found
+    for module in COMMANDS.values():
+        verbs = module.command.registered_commands if isinstance(module.command, Typer) else []
+        for text in [verb.callback.__doc__ for verb in verbs] or [module.HELP]:
+            found = [line.strip() for line in re.findall(r"^ *(?:Example: )?((?:ugrn|cut) .*)$", text, re.MULTILINE)]
+            assert found, text
+            yield from found
 
 
 def reason_not_to_run(command: str) -> str:
@@ -158,6 +126,12 @@ def test_what_is_not_run_is_in_the_documents() -> None:
     for start in (*NOT_RUN, *SMALL):
         assert any(command.startswith(start) for command in found), start
     assert sum(not reason_not_to_run(command) for command in found) > 40
+
+
+def test_every_command_is_in_an_example() -> None:
+    assert {shlex.split(command.rpartition("| ugrn ")[2].removeprefix("ugrn "))[0] for command in examples()} == set(
+        COMMANDS
+    )
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)

@@ -14,8 +14,9 @@ import pytest
 
 from ugrn.export.networks.basis import listed_basis, scored_basis
 from ugrn.export.networks.cell_networks import CellNetworks
-from ugrn.export.networks.nearest import write_from_reference
-from ugrn.export.networks.per_cell import CellNetworkSettings, CellNetworkSummary, read_many_cells, write_per_cell
+from ugrn.export.networks.per_cell import CellNetworkSettings, read_many_cells, write_per_cell
+from ugrn.export.networks.reference import write_from_reference
+from ugrn.export.networks.summary import CellNetworkSummary
 from ugrn.runtime import NetworkSettings, load
 from ugrn.runtime.artifact.folder import Artifact, open_artifact
 from ugrn.runtime.errors import InputError

@@ -8,7 +8,6 @@ vary most in the reference, ln(1 + 1e4 x / sum), standardised with the reference
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,16 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.artifact.folder import Artifact
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames
-from ugrn.runtime.runs.provenance import write_sidecar
+from ugrn.runtime.progress import Progress
 
 from .basis import REJECTS
 from .cell_files import CellFile, first_columns, read_cells
-from .cell_networks import CellNetworks, write_cell_networks
-from .per_cell import CellNetworkSummary, StageProgress, cells_metadata, summarise
+from .cell_networks import CellNetworks
+from .summary import CellNetworkSummary, ProgressFactory, write_networks
 
 MOST_GENES = 2000
 FEWEST_GENES = 10
@@ -40,7 +39,7 @@ def write_from_reference(
     output: Path,
     artifact: Artifact,
     neighbours: int,
-    progress: StageProgress,
+    progress: ProgressFactory,
 ) -> CellNetworkSummary:
     """Write the networks of query cells; the activity of a regulon is the share of the neighbours that have it.
 
@@ -51,40 +50,50 @@ def write_from_reference(
         output: ``.h5``.
         artifact: whose vocabulary the genes of both files are matched with.
         neighbours: how many decide; a regulon needs more than half of them.
-        progress: makes a report of a unit's name.
+        progress: makes the progress of a unit.
 
     Raises:
         InputError: files that cannot be used, or that do not fit each other.
     """
     started = time.monotonic()
-    known = _reference_rows(reference, read_cells(reference_file, artifact.names))
+    known = read_cells(reference_file, artifact.names)
+    rows = _reference_rows(reference, known)
     query = read_cells(query_file, artifact.names)
     if not 1 <= neighbours <= len(reference.cells):
         message = f"found {neighbours} neighbours; expected from 1 to the reference's {len(reference.cells)} cells"
         raise InputError(message)
-    left, right = _standardised(known[0], known[1], query, artifact.names)
+    left, right = _standardised(known, rows, query, artifact.names)
+    share = _shares(left, right, reference.active, neighbours, progress("cells"))
+    threshold = np.full(len(reference.regulons), 0.5, np.float32)
+    settings = {"reference": reference.path.name, "reference_cells": reference_file.name, "neighbours": neighbours}
+    metadata = settings | {"network": dict(reference.metadata)}
+    matches, rejects = artifact.names.match(query.features), pl.DataFrame(schema=REJECTS)
+    return write_networks(
+        output, reference.regulons, query, share, threshold, artifact, matches, metadata, rejects, started
+    )
+
+
+def _shares(left: Array, right: Array, active: NDArray[np.bool_], neighbours: int, progress: Progress) -> Array:
+    """Share of the nearest reference cells in which a regulon is active, float32 ``[Q, R]``.
+
+    Args:
+        left, right: reference and query, ``[N, g]`` and ``[Q, g]``.
+        active: ``[N, R]``.
+        neighbours: how many are asked.
+        progress: called with cells done and cells in all.
+    """
     nearest = NearestNeighbors(n_neighbors=neighbours, metric="cosine", algorithm="brute").fit(left)
-    active = reference.active
-    share = np.empty((len(query), len(reference.regulons)), np.float32)
-    report = progress("cells")
-    for start in range(0, len(query), CELLS_AT_ONCE):
-        stop = min(start + CELLS_AT_ONCE, len(query))
+    share = np.empty((len(right), active.shape[1]), np.float32)
+    for start in range(0, len(right), CELLS_AT_ONCE):
+        stop = min(start + CELLS_AT_ONCE, len(right))
         rows = nearest.kneighbors(right[start:stop], return_distance=False)
         share[start:stop] = active[rows].mean(1)
-        report(stop, len(query))
-    threshold = np.full(len(reference.regulons), 0.5, np.float32)
-    matches = artifact.names.match(query.features)
-    settings = {"reference": reference.path.name, "reference_cells": reference_file.name, "neighbours": neighbours}
-    metadata = cells_metadata(artifact, query_file) | settings | {"network": dict(reference.metadata)}
-    found = write_cell_networks(output, reference.regulons, query.cells, share, threshold, metadata)
-    summary = summarise(output, pl.DataFrame(schema=REJECTS), matches, reference.regulons, found, started)
-    counts = {name: value for name, value in asdict(summary).items() if name not in ("output", "rejects", "seconds")}
-    write_sidecar(output, artifact, metadata, counts, summary.seconds)
-    return summary
+        progress(stop, len(right))
+    return share
 
 
-def _reference_rows(reference: CellNetworks, cells: CellFile) -> tuple[CellFile, NDArray[np.int64]]:
-    """The reference's expression, and its rows in the order of the networks' cells."""
+def _reference_rows(reference: CellNetworks, cells: CellFile) -> Ids:
+    """Rows of the reference's expression in the order of the networks' cells, ``[N]``."""
     place = {name: row for row, name in enumerate(cells.cells)}
     missing = [name for name in reference.cells if name not in place]
     if missing:
@@ -93,13 +102,11 @@ def _reference_rows(reference: CellNetworks, cells: CellFile) -> tuple[CellFile,
             f"{missing[0]}; expected the cells that the reference's networks were made of"
         )
         raise InputError(message)
-    return cells, np.array([place[name] for name in reference.cells], np.int64)
+    return np.array([place[name] for name in reference.cells], np.int64)
 
 
-def _standardised(
-    reference: CellFile, rows: NDArray[np.int64], query: CellFile, names: GeneNames
-) -> tuple[Array, Array]:
-    """Both over the same genes, ``[*, g]``."""
+def _standardised(reference: CellFile, rows: Ids, query: CellFile, names: GeneNames) -> tuple[Array, Array]:
+    """Reference and query over the same g genes, float32 ``[N, g]`` and ``[Q, g]``."""
     columns = [first_columns(names.ids(each.features), len(names)) for each in (reference, query)]
     common = np.flatnonzero((columns[0] >= 0) & (columns[1] >= 0))
     if len(common) < FEWEST_GENES:
