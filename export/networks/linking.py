@@ -25,9 +25,8 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.pairs import PairList
 from ugrn.runtime.files.results import check_output, replace_with, sidecar_path, write_results
 from ugrn.runtime.progress import Progress
-from ugrn.runtime.runs.provenance import versions
+from ugrn.runtime.runs.provenance import versions, write_rejects
 from ugrn.runtime.runs.result_table import ResultTable
-from ugrn.runtime.runs.store import write_rejects
 
 from .multiome import Hits, Multiome, read_hits, read_multiome
 from .positions import gene_places, near

@@ -25,8 +25,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.matches import Matches
 from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.progress import Progress
-from ugrn.runtime.runs.provenance import write_sidecar
-from ugrn.runtime.runs.store import write_rejects
+from ugrn.runtime.runs.provenance import write_rejects, write_sidecar
 
 from .activity import above_chance, score_activities, two_populations
 from .basis import REJECTS, Basis

@@ -24,7 +24,7 @@ _ORT_NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """How graphs are run.
+    """Settings of the graphs' runs.
 
     Attributes:
         provider: ``auto`` takes CUDA where onnxruntime offers it and it starts, else the CPU.
@@ -50,7 +50,7 @@ class RuntimeSettings:
 
 
 def processors() -> int:
-    """How many processors this process may run on."""
+    """Number of processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

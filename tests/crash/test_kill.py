@@ -14,7 +14,7 @@ import pytest
 RUN = """
 import sys, time
 from pathlib import Path
-import ugrn.runtime.runs.store as run
+import ugrn.runtime.runs.score as run
 from ugrn.runtime import ScoreSettings, load
 run.MOST_SOURCES = 2
 slow = float(sys.argv[4])

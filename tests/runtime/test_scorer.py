@@ -18,7 +18,8 @@ from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.graph.graph import Probe, autograd_reference
 from ugrn.runtime import InputError, PairListError, ScoreSettings, load
 from ugrn.runtime.artifact.folder import Artifact, open_artifact
-from ugrn.runtime.engine.probe import Prober, level_grid
+from ugrn.runtime.engine.grid import level_grid
+from ugrn.runtime.engine.probe import Prober
 from ugrn.runtime.engine.session import RuntimeSettings
 from ugrn.runtime.errors import ArtifactError
 from ugrn.runtime.translator.translator import Calibration, Translator, load_translator, logit, save_translator, sigmoid
@@ -256,7 +257,7 @@ def test_files_torn_by_a_power_cut_are_made_again(artifact: Path, tmp_path: Path
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scorer.score_file(ROWS, tmp_path / "e.csv", report=stop)
+        scorer.score_file(ROWS, tmp_path / "e.csv", progress=stop)
     (tmp_path / "e.csv.run" / torn).write_bytes(b"")
     scorer.score_file(ROWS, tmp_path / "e.csv")
     assert (tmp_path / "e.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()

@@ -21,7 +21,7 @@ from ugrn.export.model.base import Origin
 from ugrn.runtime import GeneListError, InputError, NetworkSettings, Scorer, load, open_artifact
 from ugrn.runtime.engine.probe import Prober
 from ugrn.runtime.engine.states import CellState
-from ugrn.runtime.runs.network import NetworkScorer
+from ugrn.runtime.runs.workers import NetworkScorer
 from ugrn.runtime.translator.translator import Calibration
 
 RNG = np.random.default_rng(3)
@@ -221,7 +221,7 @@ def test_other_settings_start_anew(joined: Path, tmp_path: Path) -> None:
 
     scorer = load(joined)
     with pytest.raises(KeyboardInterrupt):
-        scorer.network_file(SOURCES, TARGETS, tmp_path / "n.csv", report=stop)
+        scorer.network_file(SOURCES, TARGETS, tmp_path / "n.csv", progress=stop)
     summary = scorer.network_file(SOURCES, TARGETS, tmp_path / "n.csv", NetworkSettings(prior=0.1))
     assert (summary.resumed_blocks, summary.started_over) == (0, True)
     assert len(read(tmp_path / "n.csv")) == summary.written
