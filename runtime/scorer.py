@@ -125,7 +125,7 @@ class Scorer:
             progress: called with pairs done and pairs in all.
 
         Raises:
-            InputError: output, format or prior cannot be used.
+            InputError: output, format or prior cannot be used, or another run is writing the output.
             PairListError: the list cannot be read, nothing in it can be scored, or `strict` and rejects.
         """
 
@@ -183,7 +183,7 @@ class Scorer:
             progress: called with pairs done and pairs in all.
 
         Raises:
-            InputError: the output cannot be written.
+            InputError: the output cannot be written, or another run is writing it.
             GeneListError: as for `network`, or `strict` and rejects.
             ArtifactError: the artifact has no translator.
         """
