@@ -1,7 +1,7 @@
 """A run into a file, the same for pair lists and networks: crash-safe, resumable, and on record.
 
 The output is checked and the run's folder locked; blocks without a shard are computed; the result is written, and a
-JSON file beside it; the folder is deleted. `Task` is what differs.
+JSON file beside it; the folder is deleted. `Task` is the part that differs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .store import Arrays, RunFolder, Shards
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What every summary of a run holds.
+    """The part that the summaries of all runs share.
 
     Attributes:
         output: the result.
@@ -47,7 +47,7 @@ Summary = TypeVar("Summary")
 
 
 class Task(Protocol[Table, Summary]):
-    """The work of a run: what differs between pair lists and networks."""
+    """The work of a run: the part that differs between pair lists and networks."""
 
     @property
     def artifact(self) -> Artifact:
@@ -55,7 +55,7 @@ class Task(Protocol[Table, Summary]):
 
     @property
     def inputs(self) -> Mapping[str, Callable[[Path], object]]:
-        """Files of the run's folder that the blocks are computed from, and what writes them."""
+        """Files of the run's folder that the blocks are computed from, each with its writer."""
 
     def fingerprint(self) -> str:
         """Hash of all that decides the bytes of the blocks."""

@@ -162,9 +162,8 @@ class NetworkTask:
     def finish(self, folder: Shards, progress: Progress) -> NetworkTable:
         targets, blocks = len(self._scorer.targets), self._scorer.blocks
         finish_blocks(folder, [last * targets for _, last in blocks], self._compute, progress, self._resume)
-        return NetworkTable(
-            self.genes, folder, len(blocks), self._edges if self._cut is None else len(self._cut), self._cut
-        )
+        edges = self._edges if self._cut is None else len(self._cut)
+        return NetworkTable(self.genes, folder, len(blocks), edges, self._cut)
 
     def summary(self, table: NetworkTable, record: RunRecord) -> NetworkSummary:
         return NetworkSummary(

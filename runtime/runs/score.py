@@ -40,7 +40,7 @@ class ScoreSettings:
         prior: expected share of edges among the pairs; None keeps the training prevalence.
         features: also write the probe features.
         strict: refuse a pair list of which any pair would be rejected.
-        format: a layout or a container by name (`ugrn.runtime.files.formats`); the rest is said by the suffix.
+        format: a layout or a container by name (`ugrn.runtime.files.formats`); the suffix says the rest.
         rank: merge the ranks by the probability with those by a numeric column of the list, and sort by the merged
             rank: a column's name, or True for the first of importance, weight and score.
     """

@@ -100,7 +100,7 @@ class RunFolder:
 
         Args:
             fingerprint: hash of all that decides the bytes.
-            inputs: files that the blocks are computed from, and what writes them.
+            inputs: files that the blocks are computed from, each with its writer.
         """
         mark = self.path / FINGERPRINT
         same = mark.is_file() and mark.read_bytes() == fingerprint.encode()
@@ -139,7 +139,7 @@ class RunFolder:
             self.path.rmdir()
 
     def _clear(self) -> None:
-        """Delete all but the lock, the fingerprint first: without it, what is left is no run to resume."""
+        """Delete all but the lock, the fingerprint first: without it, the rest is no run to resume."""
         (self.path / FINGERPRINT).unlink(missing_ok=True)
         for path in self.path.iterdir():
             if path.name != LOCK and OURS.fullmatch(path.name):

@@ -1,7 +1,7 @@
 """Probabilities of every source with every target, in blocks of sources, on several threads.
 
 A worker runs a block of sources through the graph, tile by tile of targets, and translates it source by source, so
-that what it works on stays in its core's cache. The graph's session, BLAS and NumPy's loops let go of the
+that its data stay in its core's cache. The graph's session, BLAS and NumPy's loops let go of the
 interpreter's lock, so the workers are threads, and each library in them keeps to one.
 """
 
