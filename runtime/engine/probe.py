@@ -121,7 +121,7 @@ class Prober:
         return out
 
     def cells(self, sources: Codes, targets: Codes) -> list[Array]:
-        """Value ``[S, K, Q]`` and, where a probe needs it, gradient ``[S, T, Q]``, for sources ``[S]``, targets ``[Q]``.
+        """Value ``[S, K, Q]`` and, where a probe needs it, gradient ``[S, T, Q]`` of sources ``[S]``, targets ``[Q]``.
 
         The gradient is that of the first T levels; see `Grid`. The levels of a graph go through it at once, or in
         parts where the memory budget asks for it. Sources and targets are the caller's to cut; see `block_size`. Where
