@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from ugrn.runtime import Scorer
+from ugrn.runtime.engine.session import CPU_BUDGET_MB
 from ugrn.runtime.engine.states import read_states
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.formats import format_suffix, full_suffix
@@ -68,7 +69,10 @@ ContextSize = Annotated[int, typer.Option(help="Context genes taken from cells; 
 Provider = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0: as many as the machine offers.")]
 MemoryMb = Annotated[
-    int, typer.Option(help="Memory budget of the graph's runs, MiB; 0: 1024 on the CPU, half of what is free on a GPU.")
+    int,
+    typer.Option(
+        help=f"Memory budget of the graph's runs, MiB; 0: {CPU_BUDGET_MB} on the CPU, half of what is free on a GPU."
+    ),
 ]
 
 

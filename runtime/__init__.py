@@ -17,9 +17,8 @@ from .errors import (
     UgrnError,
 )
 from .files.pandas_frames import to_pandas
-from .runs.network import NetworkSettings
-from .runs.network_run import NetworkSummary
-from .runs.store import ScoreSettings, Summary
+from .runs.network import NetworkSettings, NetworkSummary
+from .runs.score import ScoreSettings, Summary
 from .scorer import Scorer, load
 
 __all__ = [

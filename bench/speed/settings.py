@@ -14,7 +14,8 @@ from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.backbones.scgpt.model import ScGPT
 from ugrn.export.graph.graph import Arrays
 from ugrn.runtime import RuntimeSettings, open_artifact
-from ugrn.runtime.engine.probe import GRADIENT_GRAPH, Prober
+from ugrn.runtime.engine.grid import GRADIENT_GRAPH
+from ugrn.runtime.engine.probe import Prober
 from ugrn.runtime.translator.translator import PROBES
 
 from .random_models import Size, random_mini, random_scgpt, write_scoring_artifact

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from ugrn.export.graph.graph import export_onnx, random_inputs
 from ugrn.export.graph.virtual_cell import ProbeGraph
 from ugrn.runtime import RuntimeSettings
-from ugrn.runtime.engine.probe import GRADIENT_GRAPH, VALUE_GRAPH, Prober
+from ugrn.runtime.engine.grid import GRADIENT_GRAPH, VALUE_GRAPH
+from ugrn.runtime.engine.probe import Prober
 from ugrn.runtime.engine.session import GraphSession
 
 from .plain import Inputs, PlainGraph, PlainProbe, backward, by_jvp, leaf_value, one_pair

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ugrn.runtime import Scorer
 from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.artifact.folder import Artifact
-from ugrn.runtime.engine.probe import VALUE_GRAPH, Prober
+from ugrn.runtime.engine.grid import VALUE_GRAPH
+from ugrn.runtime.engine.probe import Prober
 from ugrn.runtime.engine.session import RuntimeSettings
 from ugrn.runtime.engine.states import CONVERSIONS, Cells
 from ugrn.runtime.genes.names import GeneNames

@@ -17,7 +17,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.lists import GeneList, GenesLike, read_network_genes
 from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.progress import Progress
-from ugrn.runtime.runs.network_run import network_table
+from ugrn.runtime.runs.network import network_table
 
 from .network import Network
 from .network_files import STRENGTHS, read_network

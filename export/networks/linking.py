@@ -23,9 +23,8 @@ from ugrn.runtime.files.outputs import check_output, sidecar_path
 from ugrn.runtime.files.pairs import PairList
 from ugrn.runtime.files.results import write_results
 from ugrn.runtime.progress import Progress
-from ugrn.runtime.runs.provenance import versions
+from ugrn.runtime.runs.provenance import versions, write_rejects
 from ugrn.runtime.runs.result_table import ResultTable
-from ugrn.runtime.runs.store import write_rejects
 
 from .links import correlations, edges_of
 from .multiome import Multiome, read_hits, read_multiome

@@ -14,8 +14,7 @@ from ugrn.runtime.arrays import Array
 from ugrn.runtime.artifact.folder import Artifact, file_entry
 from ugrn.runtime.genes.matches import Matches
 from ugrn.runtime.progress import Progress
-from ugrn.runtime.runs.provenance import write_sidecar
-from ugrn.runtime.runs.store import write_rejects
+from ugrn.runtime.runs.provenance import write_rejects, write_sidecar
 
 from .cell_files import CellFile
 from .cell_networks import write_cell_networks

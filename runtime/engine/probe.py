@@ -8,65 +8,28 @@ the value, and the baseline is one more level. Where many levels need no gradien
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array, Codes
 from ..artifact.folder import Artifact
 from ..errors import DeviceMemoryError, InputError
+from ..files.pairs import source_bounds
+from ..progress import Progress, silent
 from ..translator.translator import PROBES
+from .grid import level_grid
 from .session import GraphSession, RuntimeSettings, memory_budget
 
 MOST_SOURCES = 64
 MOST_PAIRS = 1 << 18
 LEAST_TARGETS = 1024
-LEAST_VALUES = 0.25  # of the levels, from which on those that need no gradient take the graph without it
-GRADIENT_GRAPH, VALUE_GRAPH = "gdt.onnx", "vvp.onnx"
 CACHE = 48 << 20  # bytes of contexts, by the estimate below; measured (bench/NOTES.md)
 
-Features = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The levels that are run: the union of those the probes need, and the baseline.
-
-    Attributes:
-        levels: float32 ``[K]``; those that need the gradient come first, else ascending.
-        rows: per probe, the places of its levels in `levels`.
-        baseline: place of the baseline.
-        graphs: name of a graph -> which of `levels` it runs.
-    """
-
-    levels: NDArray[np.float32]
-    rows: dict[str, NDArray[np.intp]]
-    baseline: int
-    graphs: dict[str, slice]
-
-
-def level_grid(artifact: Artifact, probes: tuple[str, ...]) -> Grid:
-    """The union of levels that `probes` need.
-
-    A level that needs no gradient costs about half in the graph without it. Another graph has to be loaded for that,
-    and computes anew what all levels of a source share: `LEAST_VALUES` says from where on it is worth it.
-    """
-    manifest = artifact.manifest
-    steep = set(manifest.gdt_levels) if "gdt" in probes else set()
-    flat = {manifest.baseline, *(manifest.vvp_levels if "vvp" in probes else ())} - steep
-    if steep and len(flat) < LEAST_VALUES * (len(steep) + len(flat)):
-        steep, flat = steep | flat, set()
-    levels = sorted(steep) + sorted(flat)
-    parts = {GRADIENT_GRAPH: slice(0, len(steep)), VALUE_GRAPH: slice(len(steep), len(levels))}
-    asked = {"vvp": manifest.vvp_levels, "gdt": manifest.gdt_levels}
-    return Grid(
-        np.array(levels, np.float32),
-        {probe: np.array([levels.index(level) for level in asked[probe]]) for probe in probes},
-        levels.index(manifest.baseline),
-        {graph: part for graph, part in parts.items() if part.start < part.stop},
-    )
+Features = dict[str, Array]
 
 
 class Prober:
@@ -75,7 +38,7 @@ class Prober:
     Args:
         artifact: an opened artifact.
         settings: provider, threads, memory budget.
-        probes: which of ``vvp`` and ``gdt``; VVP alone runs the cheaper graph without the tangent.
+        probes: one or both of ``vvp`` and ``gdt``; VVP alone runs the cheaper graph without the tangent.
         keep_memory: see `GraphSession`.
 
     Raises:
@@ -111,10 +74,23 @@ class Prober:
 
     @property
     def provider(self) -> str:
-        """What the graphs run on, which are opened for it: ``cpu`` or ``cuda``."""
+        """The device that the graphs run on, ``cpu`` or ``cuda``; they are opened for it."""
         return next(iter(self.sessions.values())).provider
 
-    def features(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> Features:
+    def features_in_blocks(
+        self, sources: NDArray[np.integer[Any]], targets: NDArray[np.integer[Any]], progress: Progress = silent
+    ) -> Features:
+        """Features of pairs ``[N]`` as in `features`, block by block of sources; pairs done and in all are reported."""
+        order = np.lexsort((targets, sources))
+        source, target = sources[order].astype(np.int32), targets[order].astype(np.int32)
+        out = {probe: np.empty((len(order), len(rows)), np.float32) for probe, rows in self.grid.rows.items()}
+        for first, last in plan_blocks(source_bounds(source), MOST_SOURCES):
+            for probe, part in self.features(source[first:last], target[first:last]).items():
+                out[probe][order[first:last]] = part
+            progress(last, len(order))
+        return out
+
+    def features(self, sources: Codes, targets: Codes) -> Features:
         """Features of pairs given by gene ids ``[N]``; per probe float32 ``[N, number of levels]``.
 
         VVP: value at each level minus value at the baseline. GDT: gradient at each level.
@@ -133,7 +109,7 @@ class Prober:
                     self._pick(cells, source_row[rows] - first, target_row[rows] - start, rows, out)
         return out
 
-    def features_of_all(self, cells: list[NDArray[np.float32]], source: int) -> Features:
+    def features_of_all(self, cells: list[Array], source: int) -> Features:
         """Features of one source of `cells` with all their targets; per probe ``[number of levels, Q]``."""
         out = {}
         if "vvp" in self.grid.rows:
@@ -144,8 +120,8 @@ class Prober:
             out["gdt"] = cells[1][source][self.grid.rows["gdt"]]
         return out
 
-    def cells(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
-        """Value ``[S, K, Q]`` and, where a probe needs it, gradient ``[S, T, Q]`` of every source with every target.
+    def cells(self, sources: Codes, targets: Codes) -> list[Array]:
+        """Value ``[S, K, Q]`` and, where a probe needs it, gradient ``[S, T, Q]`` of sources ``[S]``, targets ``[Q]``.
 
         The gradient is that of the first T levels; see `Grid`. The levels of a graph go through it at once, or in
         parts where the memory budget asks for it. Sources and targets are the caller's to cut; see `block_size`. Where
@@ -166,8 +142,8 @@ class Prober:
             parts = [self.cells(sources, part) for part in np.array_split(targets, 2)]
         return [np.concatenate(each, axis=0 if len(sources) > 1 else 2) for each in zip(*parts, strict=True)]
 
-    def _run(self, sources: NDArray[np.int32], targets: NDArray[np.int32]) -> list[NDArray[np.float32]]:
-        outputs: list[list[NDArray[np.float32]]] = []
+    def _run(self, sources: Codes, targets: Codes) -> list[Array]:
+        outputs: list[list[Array]] = []
         for graph, part in self.grid.graphs.items():
             levels = self.grid.levels[part]
             most = int(np.clip(self._budget // (len(sources) * self._level_bytes(len(targets))), 1, len(levels)))
@@ -188,7 +164,7 @@ class Prober:
 
     def _pick(
         self,
-        cells: list[NDArray[np.float32]],
+        cells: list[Array],
         source: NDArray[np.intp],
         target: NDArray[np.intp],
         rows: NDArray[np.intp],
@@ -201,12 +177,12 @@ class Prober:
             out["gdt"][rows] = cells[1][source, :, target][:, self.grid.rows["gdt"]]
 
     def block_size(self, sources: int, targets: int) -> tuple[int, int]:
-        """Into how many sources and targets, for one run of the graph, the memory budget cuts these many."""
+        """Numbers of sources and of targets of one run of the graph, out of these many, within the memory budget."""
         width = min(self.sources_at_once(targets), sources)
         return width, self.targets_at_once(width)
 
     def sources_at_once(self, targets: int) -> int:
-        """How many sources one run may hold within the memory budget, for a number of targets.
+        """The most sources that one run may hold within the memory budget, for a number of targets.
 
         All targets are wanted in one run: every further run would compute the contexts of its sources anew. On the
         CPU the contexts shall fit into its last cache.
@@ -219,7 +195,7 @@ class Prober:
         return int(np.clip(self._budget // self._source_bytes(targets), 1, MOST_SOURCES))
 
     def targets_at_once(self, sources: int) -> int:
-        """How many targets one run of `sources` may hold within the memory budget.
+        """The most targets that one run of `sources` may hold within the memory budget.
 
         Where the contexts alone fill it, level by level (see `cells`); where those of one level do, many: every
         run computes the contexts anew, and fewer targets would not save what is missing.

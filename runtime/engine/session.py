@@ -24,7 +24,7 @@ _ORT_NAMES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 @dataclass(frozen=True)
 class RuntimeSettings:
-    """How graphs are run.
+    """Settings of the graphs' runs.
 
     Attributes:
         provider: ``auto`` takes CUDA where onnxruntime offers it and it starts, else the CPU.
@@ -50,7 +50,7 @@ class RuntimeSettings:
 
 
 def processors() -> int:
-    """How many processors this process may run on."""
+    """Number of processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -74,8 +74,8 @@ class GraphSession:
     Args:
         path: of the graph.
         settings: provider and threads.
-        keep_memory: what a run frees is kept for the next one. For runs of one shape: with others it would only grow.
-            Else the processor's memory is given back after each run.
+        keep_memory: keep the memory that a run frees for the next one; for runs of one shape: with others it would
+            only grow. Else the processor's memory is given back after each run.
 
     Raises:
         ProviderError: CUDA was asked for and cannot be had.
@@ -149,7 +149,7 @@ class GraphSession:
     def _run_bound(self, feeds: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Run with inputs and outputs on the device: only the results are copied back, once.
 
-        What stays the same from run to run is copied there once.
+        Inputs that stay the same from run to run are copied there once.
         """
         binding = self._session.io_binding()
         for name, array in feeds.items():

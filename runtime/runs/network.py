@@ -1,41 +1,42 @@
-"""Every source with every target: probabilities of blocks of sources, on several threads.
-
-A worker runs a block of sources through the graph, tile by tile of targets, and translates it source by source, so
-that what it works on stays in its core's cache. The graph's session, BLAS and NumPy's loops let go of the
-interpreter's lock, so the workers are threads, and each library in them keeps to one.
-"""
+"""Networks of every source with every target: in memory, or in a file."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from threading import Event
-from typing import Literal, get_args
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+import polars as pl
 
-from ..arrays import Array, Codes
+from ..arrays import Array
 from ..artifact.folder import Artifact
-from ..engine.probe import LEAST_TARGETS, Prober
-from ..engine.session import LEAST_BUDGET_MB, RuntimeSettings, memory_budget, processors
-from ..errors import ArtifactError, InputError
-from ..translator.translator import EMB, Translator
-from .strongest import LEFT_OUT, BlockEdges
+from ..engine.session import RuntimeSettings
+from ..errors import InputError
+from ..files.tables import CHUNK_ROWS, Batch
+from ..genes.lists import NetworkGenes
+from ..progress import Progress, silent
+from ..translator.translator import Translator
+from .file_run import RunRecord, finish_blocks
+from .provenance import fingerprint
+from .store import Arrays, MemoryShards, Shards
+from .strongest import BlockEdges, TargetCut, strongest
+from .workers import NetworkScorer
 
 By = Literal["source", "target"]
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Which edges of a network are kept.
+    """The edges of a network that are kept.
 
     Attributes:
-        top_k: how many of each source or target, the strongest; None keeps all. Of equally strong ones the first in
-            their list are kept.
-        by: whether `top_k` counts per ``source`` or per ``target``.
+        top_k: number of edges of each source or target that are kept, the strongest; None keeps all. Of equally
+            strong ones the first in their list are kept.
+        by: `top_k` counts per ``source`` or per ``target``.
         min_probability: weaker edges are left out, after the shift to `prior`.
         prior: expected share of edges among all pairs; None keeps the training prevalence.
         strict: refuse lists of which any gene would be rejected.
@@ -65,98 +66,153 @@ class NetworkSettings:
         Translator.check_prior(self.prior)
 
 
-class NetworkScorer:
-    """Computes probabilities of blocks of sources with all targets.
+@dataclass(frozen=True)
+class NetworkSummary:
+    """The outcome of a run into a file; also written beside the result as JSON.
+
+    Attributes:
+        rejected: names by list and reason.
+        names: by list, the kinds of names that were matched, where they are not all symbols.
+        columns: of lists that are files of cells, the column that holds their genes' names.
+        sources, targets: number of genes that were used.
+        scored: pairs; `self_pairs` were left out.
+        written: edges of the result.
+        started_over: see `RunFolder`.
+    """
+
+    output: Path
+    rejects: Path | None
+    rejected: dict[str, dict[str, int]]
+    names: dict[str, str]
+    columns: dict[str, str]
+    sources: int
+    targets: int
+    scored: int
+    self_pairs: int
+    written: int
+    seconds: float
+    resumed_blocks: int
+    started_over: bool
+
+
+class NetworkTable:
+    """The edges of a network in the order of the sources, read from its shards.
+
+    Args:
+        genes: the lists.
+        shards: of the blocks, with the arrays of `BlockEdges`.
+        blocks: number of blocks.
+        edges: number of edges.
+        cut: cuts them to the strongest sources of each target; None: they are cut already.
+    """
+
+    schema = pl.Schema({"probability": pl.Float32()})
+
+    def __init__(self, genes: NetworkGenes, shards: Shards, blocks: int, edges: int, cut: TargetCut | None) -> None:
+        self._shards, self._blocks, self._edges, self._cut = shards, blocks, edges, cut
+        codes: dict[str, int] = {}
+        self._source, self._target = (
+            np.array([codes.setdefault(name, len(codes)) for name in each.used()[0]], np.int32)
+            for each in (genes.sources, genes.targets)
+        )
+        self.genes: Sequence[str] = list(codes)
+
+    def __len__(self) -> int:
+        return self._edges
+
+    def batches(self) -> Iterator[Batch]:
+        parts = (BlockEdges(**self._shards.read(index)) for index in range(self._blocks))
+        for part in parts if self._cut is None else self._cut.finish(parts):
+            for start in range(0, len(part), CHUNK_ROWS):
+                rows = part.rows(slice(start, start + CHUNK_ROWS))
+                columns = pl.DataFrame({"probability": rows.probability})
+                yield self._source[rows.source], self._target[rows.target], columns
+
+
+class NetworkTask:
+    """A network, computed once; see `Task`.
 
     Args:
         artifact: an opened artifact, with a translator.
-        settings: provider, threads (0: one for each processor), memory budget (of all workers together).
-        sources, targets: gene ids ``[S]`` and ``[Q]``, distinct within each.
-        asked: prior and least probability.
+        runtime: settings of the graph's runs.
+        genes: the lists, of which something is left to score.
+        asked: the edges that are kept.
     """
 
     def __init__(
-        self, artifact: Artifact, settings: RuntimeSettings, sources: Codes, targets: Codes, asked: NetworkSettings
+        self, artifact: Artifact, runtime: RuntimeSettings, genes: NetworkGenes, asked: NetworkSettings
     ) -> None:
-        self.sources, self.targets, self.asked = sources, targets, asked
-        self.artifact, self.translator = artifact, artifact.translator
-        self.workers, self.prober = _workers(artifact, settings, len(targets))
-        width, self.tile = self.prober.block_size(-(-len(sources) // self.workers), len(targets))
-        self.blocks = [(first, min(first + width, len(sources))) for first in range(0, len(sources), width)]
-        self._embeddings = artifact.embeddings if self.translator.product is not None else None
-        self._right = None if self._embeddings is None else self._embeddings[targets].astype(np.float32)
-        self._column = np.full(len(artifact.names), -1, np.int32)  # of each gene as a target
-        self._column[targets] = np.arange(len(targets))
-        self._stop = Event()
-        self.provider = self.prober.provider  # opens the graph: a provider that is not there is told of at once
+        self.artifact, self.runtime, self.genes, self.asked = artifact, runtime, genes, asked
+        self.inputs: Mapping[str, Callable[[Path], object]] = {}
+        ids = genes.sources.used()[1], genes.targets.used()[1]
+        self._scorer = NetworkScorer(artifact, runtime, *ids, asked.prior, asked.min_probability)
+        self._edges = 0
+        by_target = asked.by == "target" and asked.top_k is not None and asked.top_k < len(ids[0])
+        self._cut = TargetCut(len(ids[1]), asked.top_k) if by_target and asked.top_k is not None else None
+        self._per_source = asked.top_k if asked.by == "source" else None
 
-    def run(
-        self, wanted: Sequence[int], choose: Callable[[int, Array], BlockEdges]
-    ) -> Generator[BlockEdges, None, None]:
-        """Blocks in the given order, a few ahead of the caller.
+    def fingerprint(self) -> str:
+        decides = [asdict(self.asked), self._scorer.blocks, self._scorer.tile]  # the cut shows in the last bits
+        names, ids = zip(*(each.used() for each in (self.genes.sources, self.genes.targets)), strict=True)
+        return fingerprint(self.artifact, self.runtime, decides, chain(*names), ids)
 
-        Args:
-            wanted: numbers of blocks.
-            choose: what a worker makes of the place of a block's first source and its probabilities ``[S, Q]``.
-        """
-        pending: deque[Future[BlockEdges]] = deque()
-        self._stop.clear()
-        pool = ThreadPoolExecutor(self.workers)
-        with threadpool_limits(1, user_api="blas"):
-            try:
-                for index in wanted:
-                    first, last = self.blocks[index]
-                    pending.append(pool.submit(lambda a, b: choose(a, self.probabilities(a, b)), first, last))
-                    if len(pending) > self.workers:
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
-            finally:  # also where the caller stops early: nobody waits for more than one tile
-                self._stop.set()
-                pool.shutdown(cancel_futures=True)
+    def rejects(self) -> pl.DataFrame | None:
+        return self.genes.rejects(self.artifact.names)
 
-    def probabilities(self, first: int, last: int) -> Array:
-        """Probabilities ``[last - first, Q]`` of some sources; `LEFT_OUT` for self-pairs and weak edges."""
-        sources = self.sources[first:last]
-        out = np.empty((len(sources), len(self.targets)), np.float32)
-        for start in range(0, len(self.targets), self.tile):
-            if self._stop.is_set():
-                raise CancelledError
-            tile = slice(start, start + self.tile)
-            self._translate(sources, tile, out[:, tile])
-        if not np.isfinite(out).all():
-            name = self.artifact.names.symbols[sources[int(np.flatnonzero(~np.isfinite(out).all(1))[0])]]
-            message = (
-                f"{self.artifact.folder}: gives no finite probability for source {name}; export the artifact again"
-            )
-            raise ArtifactError(message)
-        columns = self._column[sources]
-        rows = np.flatnonzero(columns >= 0)
-        out[rows, columns[rows]] = LEFT_OUT
-        if self.asked.min_probability > 0:
-            out[out < np.float32(self.asked.min_probability)] = LEFT_OUT
-        return out
+    def finish(self, folder: Shards, progress: Progress) -> NetworkTable:
+        targets, blocks = len(self._scorer.targets), self._scorer.blocks
+        finish_blocks(folder, [last * targets for _, last in blocks], self._compute, progress, self._resume)
+        edges = self._edges if self._cut is None else len(self._cut)
+        return NetworkTable(self.genes, folder, len(blocks), edges, self._cut)
 
-    def _translate(self, sources: Codes, tile: slice, out: Array) -> None:
-        """Fill in the probabilities ``[S, q]`` of some sources with a tile of the targets."""
-        cells = self.prober.cells(sources, self.targets[tile])
-        product = None
-        if self.translator.product is not None and self._embeddings is not None and self._right is not None:
-            left = self._embeddings[sources].astype(np.float32)
-            product = self.translator.product.of_all(left, self._right[tile])  # [S, q]
-        for row in range(len(sources)):
-            features = self.prober.features_of_all(cells, row)
-            logits = {probe: mlp.logits_by_feature(features[probe]) for probe, mlp in self.translator.mlps.items()}
-            if product is not None:
-                logits[EMB] = product[row]
-            out[row] = self.translator.probabilities(logits, self.asked.prior)
+    def summary(self, table: NetworkTable, record: RunRecord) -> NetworkSummary:
+        return NetworkSummary(
+            **vars(record),
+            rejected=self.genes.counts(),
+            names=self.genes.notes(),
+            columns=self.genes.columns(),
+            sources=len(self._scorer.sources),
+            targets=len(self._scorer.targets),
+            scored=self.genes.pairs,
+            self_pairs=self.genes.self_pairs,
+            written=len(table),
+        )
+
+    def settings(self) -> Mapping[str, Any]:
+        ran = {"ran_on": self._scorer.provider, "workers": self._scorer.workers}
+        return asdict(self.asked) | asdict(self.runtime) | ran
+
+    def counts(self, summary: NetworkSummary) -> Mapping[str, Any]:
+        listed = {each.label: each.matches.metadata() for each in (self.genes.sources, self.genes.targets)}
+        names = ("rejected", "columns", "sources", "targets", "scored", "self_pairs", "written", "resumed_blocks")
+        return {"genes": listed, **{name: getattr(summary, name) for name in names}}
+
+    def _compute(self, missing: Sequence[int]) -> Generator[Arrays, None, None]:
+        with closing(self._scorer.run(missing, self._choose)) as computed:
+            for edges in computed:
+                admitted = edges if self._cut is None else self._cut.admit(edges)
+                self._edges += len(admitted)
+                yield vars(admitted)
+
+    def _choose(self, first: int, probabilities: Array) -> BlockEdges:
+        """A worker's last step."""
+        if self._cut is not None:
+            self._cut.thin(probabilities)
+        return strongest(probabilities, first, self._per_source)
+
+    def _resume(self, arrays: Arrays) -> None:
+        edges = BlockEdges(**arrays)
+        if self._cut is not None:
+            self._cut.add(edges)
+        self._edges += len(edges)
 
 
-def _workers(artifact: Artifact, settings: RuntimeSettings, targets: int) -> tuple[int, Prober]:
-    """How many workers fit into the memory budget, and what they probe with; spare processors go to the graph."""
-    threads = settings.threads or processors()
-    budget_mb = memory_budget(settings) >> 20
-    fit = Prober(artifact, settings).sources_in_memory(min(targets, LEAST_TARGETS))
-    workers = max(1, min(threads, fit, budget_mb // LEAST_BUDGET_MB))
-    share = replace(settings, threads=max(1, threads // workers), memory_mb=budget_mb // workers)
-    return workers, Prober(artifact, share, keep_memory=True)
+def network_table(
+    artifact: Artifact,
+    runtime: RuntimeSettings,
+    genes: NetworkGenes,
+    asked: NetworkSettings,
+    progress: Progress = silent,
+) -> NetworkTable:
+    """The edges of a network, in memory."""
+    return NetworkTask(artifact, runtime, genes, asked).finish(MemoryShards(), progress)

@@ -1,4 +1,4 @@
-"""What decides a run and what it did: the fingerprint its folder bears, and the JSON file beside its result."""
+"""The fingerprint of a run, and the files beside its result: the JSON record and the rejects."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from ..artifact.folder import Artifact
 from ..engine.session import RuntimeSettings, import_onnxruntime
 from ..files.atomic import replace_with
-from ..files.outputs import sidecar_path
+from ..files.outputs import rejects_path, sidecar_path
 
 
 def versions() -> dict[str, str]:
@@ -44,7 +45,7 @@ def fingerprint(
 def write_sidecar(
     output: Path, artifact: Artifact, settings: Mapping[str, Any], counts: Mapping[str, Any], seconds: float
 ) -> None:
-    """Write ``<output>.json``: artifact, versions, settings, what was counted, and the time it took."""
+    """Write ``<output>.json``: artifact, versions, settings, counts, and the time it took."""
     metadata = {
         "artifact": {"backbone": artifact.manifest.backbone, "sha256": artifact.digest},
         "versions": versions(),
@@ -53,3 +54,13 @@ def write_sidecar(
         "wall_seconds": seconds,
     }
     replace_with(sidecar_path(output), lambda part: part.write_text(json.dumps(metadata, indent=2) + "\n"))
+
+
+def write_rejects(rejects: pl.DataFrame | None, output: Path) -> Path | None:
+    """Write ``<output>.rejects.csv`` beside the output, where there are rejects; else delete an earlier run's."""
+    path = rejects_path(output)
+    if rejects is None:
+        path.unlink(missing_ok=True)
+        return None
+    replace_with(path, rejects.write_csv)
+    return path

@@ -69,7 +69,7 @@ def result_table(
         resolved: the list.
         results: float32 ``[N, C]``, see `ResultTable`; the first column is the probability.
         columns: names of the result columns; where the list has a column of that name, ``_ugrn`` is added.
-        keep: whether the other columns of the list are carried along.
+        keep: carry the other columns of the list along.
         rank_by: column of the list whose ranks are merged with those of the probability; None: no ranks.
     """
     pairs, rows = resolved.pairs, resolved.accepted_rows()

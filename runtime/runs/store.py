@@ -1,184 +1,208 @@
-"""A file run: a folder ``<output>.run`` with one HDF5 shard per finished block and, for pair lists, the pair batches.
+"""The folder of a run, ``<output>.run``: an HDF5 shard for every finished block, and the input of the blocks.
 
 A shard is written to a temporary file, synced and renamed, because an HDF5 file killed while open is usually
-unreadable. A run that was killed resumes at the first missing shard and ends with the same bytes.
+unreadable. A run that was killed resumes with the missing shards and ends with the same bytes. One process at a time
+holds the folder: the lock is the kernel's, who takes it back however the process ends.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol, Self, TextIO
 
 import h5py
-import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from ..engine.probe import MOST_SOURCES, plan_blocks
 from ..errors import InputError
 from ..files.atomic import replace_with
-from ..files.outputs import rejects_path
-from ..files.pairs import PairBatches, write_pair_batches
-from ..genes.pairs import ResolvedPairs
-from ..progress import Progress
 
-MARK, PAIRS = "fingerprint", "pairs.h5"
-OURS = re.compile(r"\.?(fingerprint|pairs\.h5|part-\d+\.h5|results\.f32)(\.tmp)?")
+try:
+    import fcntl
+except ImportError:  # Windows: its locks are others, and two runs of one output are the user's to avoid
+    fcntl = None  # type: ignore[assignment]
 
-Score = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.float32]]
+FINGERPRINT, LOCK = "fingerprint", "lock"
+OURS = re.compile(r"\.?(fingerprint|lock|pairs\.h5|part-\d+\.h5|results\.f32)(\.tmp)?")
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)  # file systems without locks, as some of clusters
 
-
-@dataclass(frozen=True)
-class ScoreSettings:
-    """What a run writes.
-
-    Attributes:
-        prior: expected share of edges among the pairs; None keeps the training prevalence.
-        features: also write the probe features.
-        strict: refuse a pair list of which any pair would be rejected.
-        format: a layout or a container by name (`ugrn.runtime.files.formats`); the rest is said by the suffix.
-        rank: merge the ranks by the probability with those by a numeric column of the list, and sort by the merged
-            rank: a column's name, or True for the first of importance, weight and score.
-    """
-
-    prior: float | None = None
-    features: bool = False
-    strict: bool = False
-    format: str = "ugrn"
-    rank: bool | str = False
+Arrays = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a file run did; also written next to the result as JSON.
+class Shards(Protocol):
+    """The results of blocks, by the block's number."""
 
-    Attributes:
-        rejected: pairs by reason.
-        names: what the genes' names were matched as, where they are not all symbols; else empty.
-        renamed: result columns whose names the list has itself, and what they are called in the result.
-        started_over: see `RunFolder`.
-        ranked_by: column of the list whose ranks were merged with those of the probability.
-    """
+    def finished(self, index: int) -> bool:
+        """True where an earlier run finished a block."""
 
-    output: Path
-    rejects: Path | None
-    read: int
-    scored: int
-    rejected: dict[str, int]
-    names: str
-    renamed: dict[str, str]
-    ranked_by: str | None
-    seconds: float
-    resumed_blocks: int
-    started_over: bool
+    def write(self, index: int, arrays: Arrays) -> None:
+        """Keep the results of a block."""
+
+    def read(self, index: int) -> Arrays:
+        """The results of a block."""
+
+
+class MemoryShards:
+    """Shards in memory, of one run."""
+
+    def __init__(self) -> None:
+        self._shards: dict[int, Arrays] = {}
+
+    def finished(self, index: int) -> bool:
+        return index in self._shards
+
+    def write(self, index: int, arrays: Arrays) -> None:
+        self._shards[index] = arrays
+
+    def read(self, index: int) -> Arrays:
+        return self._shards[index]
 
 
 class RunFolder:
-    """The folder of one run, which holds a shard for every finished block.
+    """The folder of one run, held by this process from ``with`` to its end.
 
     Args:
         output: the result file; the folder lies beside it.
-        fingerprint: hash of all that decides the bytes; a folder with another one is started anew.
-        needs: files that the blocks are computed from, and what writes them.
 
     Attributes:
-        resumed: how many blocks an earlier run had finished.
-        started_over: whether the folder held an unfinished run of other settings or another list.
+        resumed: number of blocks that an earlier run had finished.
+        started_over: True where the folder held an unfinished run of other settings or another list.
+
+    Raises:
+        InputError: another process holds the folder, or something that is no run of ours bears its name.
     """
 
-    def __init__(self, output: Path, fingerprint: str, needs: Mapping[str, Callable[[Path], object]]) -> None:
+    def __init__(self, output: Path) -> None:
         self.path = output.with_name(output.name + ".run")
         self.resumed = 0
-        mark = self.path / MARK
+        self.started_over = False
+        self._lock: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        _refuse_foreign(self.path)
+        self._lock = _acquire(self.path)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def start(self, fingerprint: str, inputs: Mapping[str, Callable[[Path], object]]) -> None:
+        """Keep an earlier run's shards where its fingerprint is the same, else start anew.
+
+        Args:
+            fingerprint: hash of all that decides the bytes.
+            inputs: files that the blocks are computed from, each with its writer.
+        """
+        mark = self.path / FINGERPRINT
         same = mark.is_file() and mark.read_bytes() == fingerprint.encode()
         self.started_over = mark.is_file() and not same
-        if not (same and all(_readable(self.path / name) for name in needs)):
-            self.remove()
-            self.path.mkdir()
-            for name, write in needs.items():
-                replace_with(self.path / name, write)
-            replace_with(mark, lambda part: part.write_text(fingerprint))
+        if same and all(_readable(self.path / name) for name in inputs):
+            return
+        self._clear()
+        for name, write in inputs.items():
+            replace_with(self.path / name, write)
+        replace_with(mark, lambda part: part.write_text(fingerprint))
 
     def shard(self, index: int) -> Path:
-        """Where the shard of a block goes."""
+        """The path of a block's shard."""
         return self.path / f"part-{index:05d}.h5"
 
     def finished(self, index: int) -> bool:
-        """Whether an earlier run finished a block; those that it did are counted in `resumed`."""
+        """True where an earlier run finished a block; such blocks are counted in `resumed`."""
         found = _readable(self.shard(index))
         self.resumed += found
         return found
 
-    def write(self, index: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def write(self, index: int, arrays: Arrays) -> None:
         """Write the shard of a block."""
         replace_with(self.shard(index), partial(_write_arrays, arrays))
 
+    def read(self, index: int) -> Arrays:
+        """The arrays of a block's shard."""
+        with h5py.File(self.shard(index)) as file:
+            return {name: file[name][:] for name in file}
+
     def remove(self) -> None:
-        """Delete the folder, the fingerprint first: without it, what is left is no run to resume.
+        """Delete the folder, the lock last: who comes then and finds none makes a new one."""
+        self._clear()
+        (self.path / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):  # the next run may have moved in already
+            self.path.rmdir()
 
-        Raises:
-            InputError: something that is no run of ours bears the folder's name.
-        """
-        if not self.path.exists():
-            return
-        names = {path.name for path in self.path.iterdir()} if self.path.is_dir() else {""}
-        if not all(OURS.fullmatch(name) for name in names):
-            message = f"{self.path}: is in the way and was not made by ugrn; move it, or choose another name with -o"
-            raise InputError(message)
-        (self.path / MARK).unlink(missing_ok=True)
-        shutil.rmtree(self.path)
+    def _clear(self) -> None:
+        """Delete all but the lock, the fingerprint first: without it, the rest is no run to resume."""
+        (self.path / FINGERPRINT).unlink(missing_ok=True)
+        for path in self.path.iterdir():
+            if path.name != LOCK and OURS.fullmatch(path.name):
+                path.unlink()
 
 
-class FileRun:
-    """The run of one pair list: pair batches, and a shard for every finished block.
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds files which are not ours.
 
-    Args:
-        resolved: the pairs.
-        output, fingerprint: as for `RunFolder`.
+    Raises:
+        InputError: naming it.
     """
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        names = {folder.name}
+    if not all(OURS.fullmatch(name) for name in names):
+        message = f"{folder}: is in the way and was not made by ugrn; move it, or choose another name with -o"
+        raise InputError(message)
 
-    def __init__(self, resolved: ResolvedPairs, output: Path, fingerprint: str) -> None:
-        self.resolved = resolved
-        self.folder = RunFolder(
-            output,
-            fingerprint,
-            {PAIRS: partial(write_pair_batches, resolved.pairs, resolved.ids, resolved.sorted_rows)},
-        )
-        self.shards: list[Path] = []
 
-    def finish_blocks(self, score: Score, report: Progress) -> None:
-        """Compute the blocks of the pair batches that have no shard yet."""
-        batches = PairBatches(self.folder.path / PAIRS)
-        total = int(batches.indptr[-1])
-        for index, (first, last) in enumerate(plan_blocks(batches.indptr, MOST_SOURCES)):
-            self.shards.append(self.folder.shard(index))
-            if not self.folder.finished(index):
-                source, target, row = batches.block(first, last)
-                self.folder.write(index, {"row": row, "result": score(source, target)})
-            report(last, total)
+def _acquire(folder: Path) -> TextIO | None:
+    """Make a folder and lock it; the open lock file, which holds this process's id.
 
-    def results(self, columns: int) -> NDArray[np.float32]:
-        """All shards, on disk: float32 ``[N, columns]``, by row of the list."""
-        shape = (len(self.resolved.pairs), columns)
-        path = self.folder.path / "results.f32"
-        with path.open("wb") as file:
-            if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a crash in the middle
-                os.posix_fallocate(file.fileno(), 0, 4 * shape[0] * shape[1])
-        results = np.memmap(path, np.float32, "w+", shape=shape)
-        for shard in self.shards:
-            with h5py.File(shard) as file:
-                results[file["row"][:]] = file["result"][:]
-        return results
+    Raises:
+        InputError: another process holds it.
+    """
+    while True:
+        folder.mkdir(exist_ok=True)
+        if fcntl is None:
+            return None
+        path = folder / LOCK
+        try:
+            file = path.open("a+", encoding="ascii")
+        except FileNotFoundError:  # the run before has just ended and deleted its folder
+            continue
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            message = (
+                f"{folder}: in use by another run to the same output, process {file.read() or 'unknown'}; wait until "
+                "it ends, or choose another name with -o"
+            )
+            file.close()
+            raise InputError(message) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                file.close()
+                raise
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                file.truncate(0)
+                file.write(str(os.getpid()))
+                file.flush()
+                return file
+        file.close()  # the run before has deleted this file between our opening and locking it
 
 
 def _readable(path: Path) -> bool:
-    """Whether an HDF5 file is there and whole; one torn by a power cut is computed again."""
+    """True where an HDF5 file is there and whole; one torn by a power cut is computed again."""
     try:
         with h5py.File(path) as file:
             file.visititems(lambda _, node: node[()] if isinstance(node, h5py.Dataset) else None)
@@ -187,17 +211,7 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def _write_arrays(arrays: Mapping[str, NDArray[Any]], path: Path) -> None:
+def _write_arrays(arrays: Arrays, path: Path) -> None:
     with h5py.File(path, "w") as file:
         for name, values in arrays.items():
             file.create_dataset(name, data=values, fletcher32=True)
-
-
-def write_rejects(rejects: pl.DataFrame | None, output: Path) -> Path | None:
-    """Write ``<output>.rejects.csv`` beside the output, where there are rejects; else delete an earlier run's."""
-    path = rejects_path(output)
-    if rejects is None:
-        path.unlink(missing_ok=True)
-        return None
-    replace_with(path, rejects.write_csv)
-    return path

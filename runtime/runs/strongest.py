@@ -63,8 +63,8 @@ class TargetCut:
     """The strongest sources of each target, while the sources come block by block.
 
     Args:
-        targets: Q, how many there are.
-        count: how many sources of each are kept.
+        targets: Q, their number.
+        count: number of sources of each that are kept.
 
     Attributes:
         floor: float32 ``[Q]``, the least probability that was among the `count` strongest so far.
@@ -79,11 +79,11 @@ class TargetCut:
         return int((self._best >= 0).sum())
 
     def thin(self, probabilities: Array) -> None:
-        """Leave out of a block ``[S, Q]`` what is certainly too weak; may lag behind `admit`, in another thread."""
+        """Leave edges that are surely too weak out of a block ``[S, Q]``; may lag behind `admit`, in another thread."""
         probabilities[probabilities <= self.floor] = LEFT_OUT
 
     def admit(self, edges: BlockEdges) -> BlockEdges:
-        """Take the next block into account; what of it is among the strongest so far."""
+        """Take the next block into account; its edges that are among the strongest so far."""
         above = edges.probability > self.floor[edges.target]  # not as strong: earlier sources go first
         edges = edges.rows(above)
         self.add(edges)
@@ -117,7 +117,7 @@ class TargetCut:
 
 
 def _occurrence(codes: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
-    """Of each element, how many equal ones stand before it."""
+    """Number of equal elements that stand before each one."""
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]
     first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(codes) else order

@@ -85,7 +85,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Translator:
-    """What turns features into probabilities.
+    """Features into probabilities.
 
     Attributes:
         mlps: by probe name.
@@ -103,7 +103,7 @@ class Translator:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Names of what the mean is taken over."""
+        """Names of the parts that the mean is taken over."""
         return (*self.mlps, *((EMB,) if self.product is not None else ()))
 
     def logits(self, features: Mapping[str, Array]) -> dict[str, Array]:
@@ -146,13 +146,13 @@ class Translator:
 
 
 def sigmoid(x: Array) -> Array:
-    """Logistic function, without overflow and without flat ends."""
+    """Logistic function, element by element, without overflow and without flat ends."""
     small = np.exp(-np.abs(x.astype(np.float64)))
     return np.where(x >= 0, 1.0 / (1.0 + small), small / (1.0 + small)).astype(np.float32)
 
 
 def logit(p: Array) -> Array:
-    """Inverse of `sigmoid`, finite at 0 and 1."""
+    """Inverse of `sigmoid`, element by element, finite at 0 and 1."""
     p = np.clip(p, np.float32(1e-6), np.float32(1 - 1e-6))
     return np.asarray(np.log(p / (1 - p)), np.float32)
 

@@ -168,7 +168,7 @@ def test_a_terminal_gets_one_moving_line_with_rate_and_time_left(artifact: Path,
 @pytest.mark.parametrize("command", ["score", "network"])
 def test_ctrl_c_is_quiet_and_leaves_a_resumable_run(artifact: Path, tmp_path: Path, command: str) -> None:
     slow = (
-        "import time, ugrn.runtime.runs.store as s, ugrn.runtime.engine.probe as p\n"
+        "import time, ugrn.runtime.runs.score as s, ugrn.runtime.engine.probe as p\n"
         "s.MOST_SOURCES = p.MOST_SOURCES = 1\n"
         "f = p.Prober.cells\n"
         "p.Prober.cells = lambda *a: (time.sleep(0.05), f(*a))[1]\n"

@@ -1,8 +1,10 @@
-"""A run killed with SIGKILL at any moment and started again ends with the same bytes."""
+"""A run killed with SIGKILL at any moment and started again ends with the same bytes; alive, it is the only one."""
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 RUN = """
 import sys, time
 from pathlib import Path
-import ugrn.runtime.runs.store as run
+import ugrn.runtime.runs.score as run
 from ugrn.runtime import ScoreSettings, load
 run.MOST_SOURCES = 2
 slow = float(sys.argv[4])
@@ -55,7 +57,7 @@ def test_a_killed_run_ends_with_the_same_bytes(artifact: Path, pairs: Path, tmp_
     whole = tmp_path / f"whole{suffix}"
     assert start(artifact, pairs, whole, 0).wait() == 0
     output = tmp_path / f"killed{suffix}"
-    rng = random.Random()
+    rng = random.Random(7)
     kills = 0
     for _ in range(4):
         process = start(artifact, pairs, output, 0.03)
@@ -114,3 +116,28 @@ def test_a_killed_network_ends_with_the_same_bytes(artifact: Path, tmp_path: Pat
     assert start(artifact, genes, output, 0, NETWORK).wait() == 0
     assert output.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
     assert {path.name for path in tmp_path.glob("killed*")} == {"killed.parquet", "killed.parquet.json"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "code"), [("score", RUN), ("network", NETWORK)])
+def test_a_second_run_to_the_same_output_stops(
+    artifact: Path, pairs: Path, tmp_path: Path, command: str, code: str
+) -> None:
+    output, genes = tmp_path / "e.csv", tmp_path / "genes.txt"
+    genes.write_text("".join(f"GENE{row}\n" for row in range(30)))
+    listed = pairs if command == "score" else genes
+    first = start(artifact, listed, output, 0.5, code)
+    while not (tmp_path / "e.csv.run" / "part-00001.h5").exists():
+        time.sleep(0.01)
+    ugrn = [sys.executable, "-c", "from ugrn.cli.main import run; run()"]
+    arguments = [command, *([listed] if command == "score" else ["--sources", listed]), "--artifact", artifact]
+    second = subprocess.run([*ugrn, *arguments, "-o", output], capture_output=True, text=True, check=False)
+    first.kill()
+    assert first.wait() == -signal.SIGKILL
+    assert second.returncode == 2
+    assert re.search(rf"e\.csv\.run: in use by another run to the same output, process {first.pid};", second.stderr)
+    assert "Traceback" not in second.stderr
+    assert not output.exists()
+    assert start(artifact, listed, output, 0, code).wait() == 0
+    assert json.loads((tmp_path / "e.csv.json").read_text())["resumed_blocks"] >= 2
+    assert not (tmp_path / "e.csv.run").exists()

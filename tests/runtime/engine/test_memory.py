@@ -13,7 +13,8 @@ import pytest
 
 from ugrn.runtime import InputError, RuntimeSettings, load, open_artifact
 from ugrn.runtime.engine import session
-from ugrn.runtime.engine.probe import GRADIENT_GRAPH, Prober
+from ugrn.runtime.engine.grid import GRADIENT_GRAPH
+from ugrn.runtime.engine.probe import Prober
 from ugrn.runtime.engine.session import GraphSession
 from ugrn.runtime.errors import DeviceMemoryError
 

@@ -66,7 +66,7 @@ def test_columns_stay_with_their_pairs_when_others_are_rejected(artifact: Path, 
 def test_a_stopped_run_ends_with_the_same_bytes(
     artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ugrn.runtime.runs.store.MOST_SOURCES", 2)
+    monkeypatch.setattr("ugrn.runtime.runs.score.MOST_SOURCES", 2)
     scorer, path = load(artifact), as_file(tmp_path, ".tsv")
     settings = ScoreSettings(rank=True)
     scorer.score_file(path, tmp_path / "whole.csv.gz", settings)
@@ -89,7 +89,7 @@ def test_columns_changed_between_stop_and_start_are_the_new_ones(artifact: Path,
 
     path.write_text("TF,target,importance\nGENE1,GENE2,5\n")
     with pytest.raises(KeyboardInterrupt):
-        scorer.score_file(path, tmp_path / "e.csv", report=stop)
+        scorer.score_file(path, tmp_path / "e.csv", progress=stop)
     path.write_text("TF,target,importance\nGENE1,GENE2,7\n")
     assert scorer.score_file(path, tmp_path / "e.csv").resumed_blocks == 1
     assert pl.read_csv(tmp_path / "e.csv")["importance"].to_list() == [7]

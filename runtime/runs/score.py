@@ -1,0 +1,253 @@
+"""Pair lists: features and scores in memory, or scores in a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ..arrays import Array
+from ..artifact.folder import Artifact
+from ..engine.probe import MOST_SOURCES, Features, Prober, plan_blocks
+from ..errors import InputError
+from ..files.formats import OutputFormat
+from ..files.pairs import PairsLike, read_pairs, write_pair_batches
+from ..genes.pairs import ResolvedPairs, resolve_pairs
+from ..progress import Progress
+from ..translator.translator import EMB, PROBES
+from .file_run import RunRecord, finish_blocks
+from .provenance import fingerprint
+from .ranks import weight_column
+from .result_table import ResultTable, result_table
+from .store import Arrays, RunFolder
+
+PAIRS, RESULTS = "pairs.h5", "results.f32"
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """The content of a pair list's result.
+
+    Attributes:
+        prior: expected share of edges among the pairs; None keeps the training prevalence.
+        features: also write the probe features.
+        strict: refuse a pair list of which any pair would be rejected.
+        format: a layout or a container by name (`ugrn.runtime.files.formats`); the suffix says the rest.
+        rank: merge the ranks by the probability with those by a numeric column of the list, and sort by the merged
+            rank: a column's name, or True for the first of importance, weight and score.
+    """
+
+    prior: float | None = None
+    features: bool = False
+    strict: bool = False
+    format: str = "ugrn"
+    rank: bool | str = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The outcome of a run into a file; also written beside the result as JSON.
+
+    Attributes:
+        rejected: pairs by reason.
+        names: the kinds of names that were matched, where they are not all symbols; else empty.
+        renamed: result columns whose names the list has itself, and their names in the result.
+        ranked_by: column of the list whose ranks were merged with those of the probability.
+        resumed_blocks, started_over: see `RunFolder`.
+    """
+
+    output: Path
+    rejects: Path | None
+    read: int
+    scored: int
+    rejected: dict[str, int]
+    names: str
+    renamed: dict[str, str]
+    ranked_by: str | None
+    seconds: float
+    resumed_blocks: int
+    started_over: bool
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """A pair list that is scored into a file; see `Task`.
+
+    Attributes:
+        prober: for all probes.
+        resolved: the list.
+        asked: the content of the result.
+        columns: names of the result columns.
+        all_columns: True where the result has more columns than source, target and probability.
+        rank_by: see `result_table`.
+    """
+
+    prober: Prober
+    resolved: ResolvedPairs
+    asked: ScoreSettings
+    columns: Sequence[str]
+    all_columns: bool
+    rank_by: str | None
+
+    @property
+    def artifact(self) -> Artifact:
+        return self.prober.artifact
+
+    @property
+    def inputs(self) -> Mapping[str, Callable[[Path], object]]:
+        resolved = self.resolved
+        return {PAIRS: partial(write_pair_batches, resolved.pairs, resolved.ids, resolved.sorted_rows)}
+
+    def fingerprint(self) -> str:
+        pairs, decides = self.resolved.pairs, [self.asked.prior, self.asked.features]
+        codes = pairs.source, pairs.target, self.resolved.ids
+        return fingerprint(self.artifact, self.prober.settings, decides, pairs.genes, codes)
+
+    def rejects(self) -> pl.DataFrame | None:
+        return self.resolved.rejects(self.artifact.names) if self.resolved.counts() else None
+
+    def finish(self, folder: RunFolder, progress: Progress) -> ResultTable:
+        with h5py.File(folder.path / PAIRS) as file:
+            blocks = list(plan_blocks(file["sources/indptr"][:], MOST_SOURCES))
+            compute = partial(self._compute, file, blocks)
+            finish_blocks(folder, [last for _, last in blocks], compute, progress)
+        results = _spread(folder, len(blocks), (len(self.resolved.pairs), len(self.columns)))
+        return result_table(self.resolved, results, self.columns, keep=self.all_columns, rank_by=self.rank_by)
+
+    def summary(self, table: ResultTable, record: RunRecord) -> Summary:
+        return Summary(
+            **vars(record),
+            read=len(self.resolved.pairs),
+            scored=self.resolved.accepted,
+            rejected=self.resolved.counts(),
+            names=self.resolved.matches.note(),
+            renamed={ours: name for ours, name in zip(self.columns, table.columns, strict=True) if ours != name},
+            ranked_by=self.rank_by,
+        )
+
+    def settings(self) -> Mapping[str, Any]:
+        return asdict(self.asked) | asdict(self.prober.settings) | {"ran_on": self.prober.provider}
+
+    def counts(self, summary: Summary) -> Mapping[str, Any]:
+        return {
+            "pairs": {"read": summary.read, "scored": summary.scored, "rejected": summary.rejected},
+            "genes": self.resolved.matches.metadata(),
+            "header_line": self.resolved.pairs.header,
+            "columns": {"kept": self.resolved.pairs.extra.columns, "renamed": summary.renamed},
+            "ranked_by": summary.ranked_by,
+            "resumed_blocks": summary.resumed_blocks,
+        }
+
+    def _compute(
+        self, file: h5py.File, blocks: Sequence[tuple[int, int]], missing: Sequence[int]
+    ) -> Generator[Arrays, None, None]:
+        ids = file["genes/id"][:]
+        for first, last in (blocks[index] for index in missing):
+            source, target, row = (file[f"pairs/{name}"][first:last] for name in ("source", "target", "row"))
+            sources, targets = ids[source], ids[target]
+            features = self.prober.features(sources, targets)
+            result = score_results(self.artifact, features, sources, targets, self.asked.prior, self.asked.features)
+            yield {"row": row, "result": result}
+
+
+def score_task(prober: Prober, pairs: PairsLike, output: Path, asked: ScoreSettings, to: OutputFormat) -> ScoreTask:
+    """Read and check a pair list that is to be scored into a file.
+
+    Raises:
+        PairListError: see `Scorer.score_file`.
+        InputError: the prior is no share, or the format cannot hold the columns.
+        ArtifactError: the artifact has no translator.
+    """
+    artifact = prober.artifact
+    artifact.translator.check_prior(asked.prior)
+    resolved = resolve_pairs(read_pairs(pairs), artifact.names)
+    resolved.require(artifact.names, asked.strict)
+    to.check_columns(resolved.pairs.extra.schema)
+    rank_by = weight_column(resolved, asked.rank)
+    if rank_by is not None and not to.all_columns:
+        message = f"{output}: written as asked it has no columns for ranks; write all columns, e.g. as .csv or .tsv"
+        raise InputError(message)
+    return ScoreTask(prober, resolved, asked, score_columns(artifact, asked.features), to.all_columns, rank_by)
+
+
+def score_table(
+    prober: Prober, resolved: ResolvedPairs, prior: float | None, features: bool, rank: bool | str
+) -> ResultTable:
+    """The scores of a pair list, in memory; see `Scorer.score`."""
+    rank_by = weight_column(resolved, rank)
+    sources, targets = resolved.gene_ids(resolved.accepted_rows())
+    probed = prober.features_in_blocks(sources, targets)
+    results = score_results(prober.artifact, probed, sources, targets, prior, features)
+    return result_table(resolved, _by_row(resolved, results), score_columns(prober.artifact, features), rank_by=rank_by)
+
+
+def feature_table(prober: Prober, resolved: ResolvedPairs) -> ResultTable:
+    """The probe features of a pair list, in memory; see `Scorer.features`."""
+    features = prober.features_in_blocks(*resolved.gene_ids(resolved.accepted_rows()))
+    results = _by_row(resolved, _stack(features, prober.probes))
+    return result_table(resolved, results, _feature_columns(prober.artifact, prober.probes), keep=False)
+
+
+def score_columns(artifact: Artifact, features: bool) -> list[str]:
+    """Names of the result columns.
+
+    Raises:
+        ArtifactError: the artifact has no translator.
+    """
+    scores = ["probability", *(f"logit_{part}" for part in artifact.translator.parts)]
+    return scores + (_feature_columns(artifact, PROBES) if features else [])
+
+
+def score_results(
+    artifact: Artifact,
+    probed: Features,
+    sources: NDArray[np.integer[Any]],
+    targets: NDArray[np.integer[Any]],
+    prior: float | None,
+    features: bool,
+) -> Array:
+    """Result columns ``[N, C]``, see `score_columns`, of pairs ``[N]`` with these probe features."""
+    translator = artifact.translator
+    logits = translator.logits(probed)
+    if translator.product is not None and artifact.embeddings is not None:
+        logits[EMB] = translator.product.of_pairs(artifact.embeddings, sources, targets)
+    scores = [translator.probabilities(logits, prior), *(logits[part] for part in translator.parts)]
+    out = np.stack(scores, axis=1)
+    return np.concatenate([out, _stack(probed, PROBES)], axis=1) if features else out
+
+
+def _feature_columns(artifact: Artifact, probes: Sequence[str]) -> list[str]:
+    levels = {"vvp": artifact.manifest.vvp_levels, "gdt": artifact.manifest.gdt_levels}
+    return [f"{probe}_{k + 1}" for probe in probes for k in range(len(levels[probe]))]
+
+
+def _stack(features: Features, probes: Sequence[str]) -> Array:
+    return np.concatenate([features[probe] for probe in probes], axis=1)
+
+
+def _by_row(resolved: ResolvedPairs, results: Array) -> Array:
+    """Results of the accepted pairs by row of the list, ``[N, C]``."""
+    spread = np.empty((len(resolved.pairs), results.shape[1]), np.float32)
+    spread[resolved.accepted_rows()] = results
+    return spread
+
+
+def _spread(folder: RunFolder, blocks: int, shape: tuple[int, int]) -> Array:
+    """The results of all shards by row of the list, ``[N, C]``, on disk."""
+    path = folder.path / RESULTS
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, not a crash in the middle
+            os.posix_fallocate(file.fileno(), 0, 4 * shape[0] * shape[1])
+    results = np.memmap(path, np.float32, "w+", shape=shape)
+    for index in range(blocks):
+        arrays = folder.read(index)
+        results[arrays["row"]] = arrays["result"]
+    return results
