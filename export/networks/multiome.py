@@ -49,7 +49,7 @@ class Multiome:
 
 @dataclass(frozen=True)
 class Hits:
-    """Which sources have a motif in which peaks; distinct.
+    """Sources that have a motif in a peak, and the peak; distinct.
 
     Attributes:
         source: int64, into the genes.

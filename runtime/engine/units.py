@@ -131,10 +131,10 @@ def _moments(cells: Cells, columns: NDArray[np.intp], conversion: Conversion, gr
         group = groups.codes[rows.start : rows.start + len(rows)].astype(np.int64)
         np.add.at(sums, group[taken.row] * genes + taken.indices, values)
         squares += np.bincount(taken.indices, values**2, genes)
-    sums = sums.reshape(-1, genes)
-    cells_of = np.bincount(groups.codes, minlength=len(sums))[:, None]
-    mean = sums.sum(0) / len(groups.codes)
-    return Moments(sums / cells_of, mean, np.sqrt(np.maximum(squares / len(groups.codes) - mean**2, 0.0)))
+    of_groups = sums.reshape(-1, genes)
+    sizes = np.bincount(groups.codes, minlength=len(of_groups))[:, None]
+    mean = of_groups.sum(0) / len(groups.codes)
+    return Moments(of_groups / sizes, mean, np.sqrt(np.maximum(squares / len(groups.codes) - mean**2, 0.0)))
 
 
 def _places(cells: Cells, columns: NDArray[np.intp]) -> Ids:
@@ -156,6 +156,7 @@ def _bins(profile: Doubles | Array, moments: Moments) -> Doubles | Array:
 
     Genes that tie share the mean of their ranks, and so a bin.
     """
+    profile = profile.astype(np.float32)  # means that are the same, but for the order they were added up in, tie
     binned = np.zeros_like(profile)
     expressed = profile > 0
     _, value, count = np.unique(profile[expressed], return_inverse=True, return_counts=True)

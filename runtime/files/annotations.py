@@ -44,9 +44,8 @@ class Groups:
     def of(cls, labels: Sequence[str], codes: Codes | None = None) -> Groups:
         """Groups of labels, one per cell; or of labels that may repeat or not occur, and each cell's place in them."""
         names, places = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)
-        codes = np.asarray(places if codes is None else places[codes])
-        present, codes = np.unique(codes, return_inverse=True)
-        return cls([str(name) for name in names[present]], codes.astype(np.int32))
+        present, group = np.unique(places if codes is None else places[codes], return_inverse=True)
+        return cls([str(name) for name in names[present]], group.astype(np.int32))
 
     @classmethod
     def one(cls, cells: int) -> Groups:

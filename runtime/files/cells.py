@@ -68,7 +68,7 @@ class CellReader:
         return self._table("raw/var" if matrix.startswith("raw/") else "var")
 
     def genes(self, ids: Callable[[list[str]], Codes], matrix: str = X) -> tuple[str, list[str]]:
-        """Where the genes' names stand, and the names: a symbol column or ``var_names``, of which most are known.
+        """The place of the genes' names, and the names: a symbol column or ``var_names``, of which most are known.
 
         Args:
             ids: vocabulary rows of names, -1 where one is not known.

@@ -68,14 +68,16 @@ def test_blocks_are_the_rows_of_the_dense_matrix(
     assert np.array_equal(read_dense(stack(matrix.blocks(at_once), 11)), values)
 
 
-def test_chunks_are_read_as_a_whole_where_they_are_small(file: h5py.File) -> None:
-    values = expression(0)
-    for chunk, lengths in ((4, [4, 4, 4, 4, 4, 3]), (6, [6, 6, 6, 5]), (23, [2] * 11 + [1])):
-        stored = file.create_dataset(f"X{chunk}", data=values, chunks=(chunk, 11))
-        blocks = list(DenseMatrix(stored).blocks(50 if chunk < 23 else 22))
-        small = chunk <= matrices.MOST_CHUNKED * 2
-        assert [len(rows) for rows in blocks] == ([23] if chunk == 23 and small else lengths)
-        assert np.array_equal(read_dense(DenseMatrix(stored)), values)
+@pytest.mark.parametrize(
+    ("chunk", "at_once", "lengths"),
+    [(4, 50, [4] * 5 + [3]), (3, 70, [6, 6, 6, 5]), (23, 22, [23]), (23, 11, [1] * 23)],
+)
+def test_chunks_are_read_as_a_whole_where_they_are_small(
+    file: h5py.File, chunk: int, at_once: int, lengths: list[int]
+) -> None:
+    matrix = DenseMatrix(file.create_dataset("X", data=expression(0), chunks=(chunk, 11)))
+    assert [len(rows) for rows in matrix.blocks(at_once)] == lengths
+    assert np.array_equal(read_dense(matrix), expression(0))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
