@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anndata
 import numpy as np
-import scipy.sparse as sp
 
 from ugrn.export.pretrain.corpus import log_normalise
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.cells import UNREADABLE
+from ugrn.runtime.files.annotations import UnreadableCells
+from ugrn.runtime.files.cells import open_cells
+from ugrn.runtime.files.matrices import read_dense
 
 from .data import DrugClass
 from .files import require
@@ -66,15 +66,15 @@ def read_cells(
         InputError: it cannot be read, holds other values than counts, or no treated or no untreated cells.
     """
     try:
-        data = anndata.read_h5ad(path)[::step]
-        condition = data.obs["condition"].astype(str).to_numpy()
-        groups = ["one batch"] * len(data) if group is None else data.obs[group].astype(str).tolist()
-        genes = [str(gene) for gene in (data.var["symbol"] if "symbol" in data.var else data.var_names)]
-        counts = np.asarray(data.X.toarray() if sp.issparse(data.X) else data.X, np.float32)
-    except UNREADABLE as error:
-        message = f"{path}: {error}; expected an .h5ad file with obs columns condition{f', {group}' if group else ''}"
+        with open_cells(path) as cells:
+            label = np.array([condition == treated for condition in cells.obs.strings("condition")[::step]])
+            groups = ["one batch"] * len(label) if group is None else cells.obs.strings(group)[::step]
+            genes = cells.var().strings("symbol") if "symbol" in cells.var().columns else cells.var().index()
+            counts = read_dense(cells.matrix())[::step]
+    except UnreadableCells as error:
+        expected = f"an .h5ad file with obs columns condition{f', {group}' if group else ''}"
+        message = f"{path}: {error.reason}; expected {expected}"
         raise InputError(message) from error
-    label = condition == treated
     if (counts < 0).any() or (counts != np.round(counts)).any() or label.all() or not label.any():
         message = (
             f"{path}: {int(label.sum())} of {len(label)} cells are {treated}, values from {counts.min()} to "

@@ -16,8 +16,11 @@ from ugrn.export.networks.network import Network, cosine
 from ugrn.export.pretrain.pretrain import PAIR_RANK
 from ugrn.runtime import Scorer
 from ugrn.runtime.arrays import Array
-from ugrn.runtime.engine.states import Cells, states_of
+from ugrn.runtime.engine.states import states_of
+from ugrn.runtime.engine.units import Cells
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.annotations import Groups
+from ugrn.runtime.files.matrices import DenseMatrix
 
 from .arms import ArmInputs, Wiring, of_states
 from .data import DrugClass, DrugResponse, Perturbations, Rows, Split, TaskData
@@ -207,11 +210,11 @@ def _groups(data: TaskData) -> list[str]:
 
 def _by_group(data: DrugClass | DrugResponse, names: list[str], tools: Resources) -> Wiring:
     """The networks of groups of cells, as ``ugrn network --context-values --groupby`` scores them."""
-    scorer, groups = tools.scorer, np.array(_groups(data))
-    states = states_of(Cells(data.expression, False, data.genes, groups), scorer.artifact, data.name)
+    scorer, groups = tools.scorer, Groups.of(_groups(data))
+    cells = Cells(DenseMatrix(data.expression), False, data.genes, groups)
+    states = states_of(cells, scorer.artifact, data.name)
     networks = [strongest_targets(scorer.in_state(state), names, tools.targets) for state in states]
-    place = {state.name: row for row, state in enumerate(states)}
-    return of_states(networks, np.array([place[group] for group in groups.tolist()]))
+    return of_states(networks, groups.codes.astype(np.int64))
 
 
 def _by_cell(values: Array, columns: Rows, network: Network) -> Wiring:

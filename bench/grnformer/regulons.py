@@ -43,7 +43,8 @@ def active_regulons(
         return active
     places = column[there], network.sources[there]
     members = sp.csc_array((np.ones(len(places[0])), places), shape=(features, network.genes))[:, scored]
-    cells = CellFile(Path(), "", [str(row) for row in range(count)], [""] * features, values, False, {})
+    names = [str(row) for row in range(count)], [""] * features
+    cells = CellFile(Path(), "", *names, sp.csr_array(values), False, {})
     activity, credit = score_activities(cells, members, settings.top_share, _silent)
     active[:, scored] = activity > thresholds(activity, above_chance(members, credit), _silent)
     return active

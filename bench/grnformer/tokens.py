@@ -19,8 +19,10 @@ from ugrn.export.model.base import Loaded, Readout
 from ugrn.export.model.streams import StreamBackbone
 from ugrn.export.pretrain.corpus import CLIP
 from ugrn.runtime.arrays import Array
-from ugrn.runtime.engine.states import CONVERSIONS, Cells
+from ugrn.runtime.engine.units import CONVERSIONS, Cells, convert_cells
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.annotations import Groups
+from ugrn.runtime.files.matrices import DenseMatrix
 from ugrn.runtime.genes.names import GeneNames
 
 BATCH = 64
@@ -36,7 +38,7 @@ class Frozen:
         model: the backbone, in evaluation mode, with the parts of `ugrn.export.model.streams`.
         names: its vocabulary.
         readout: its default one, where a layer depends on it.
-        scale: how cells become its units, one of `ugrn.runtime.engine.states.CONVERSIONS`.
+        scale: how cells become its units, one of `ugrn.runtime.engine.units.CONVERSIONS`.
         baseline: v_b, in these units.
     """
 
@@ -114,9 +116,8 @@ def in_units(values: Array, scale: str, standardised: bool, name: str) -> Array:
         InputError: see `check_units`.
     """
     check_units(scale, standardised, name)
-    each = np.array([str(row) for row in range(len(values))])
-    profiles = CONVERSIONS[scale](Cells(values, False, [], each), np.arange(values.shape[1]))
-    found = np.stack([profiles[row] for row in each.tolist()]).astype(np.float32)
+    cells = Cells(DenseMatrix(values), False, [], Groups.one(len(values)))
+    found = convert_cells(cells, np.arange(values.shape[1]), scale)
     return np.clip(found, *CLIP) if scale == "z-score" else found
 
 

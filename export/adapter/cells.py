@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ugrn.runtime.arrays import Ids
 from ugrn.runtime.artifact.folder import file_entry
-from ugrn.runtime.engine.states import CONVERSIONS, read_each_cell
+from ugrn.runtime.engine.states import read_each_cell
+from ugrn.runtime.engine.units import CONVERSIONS
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames
 

@@ -19,7 +19,9 @@ from ugrn.runtime.artifact.folder import Artifact
 from ugrn.runtime.engine.grid import VALUE_GRAPH
 from ugrn.runtime.engine.probe import Prober
 from ugrn.runtime.engine.session import RuntimeSettings
-from ugrn.runtime.engine.states import CONVERSIONS, Cells
+from ugrn.runtime.engine.units import CONVERSIONS, Cells, mean_profiles
+from ugrn.runtime.files.annotations import Groups
+from ugrn.runtime.files.matrices import DenseMatrix
 from ugrn.runtime.genes.names import GeneNames
 
 from .datasets import DataSet
@@ -198,8 +200,8 @@ class Knockout:
             deviation = values.std(0)
             zero = np.where(deviation > 1e-3, -values.mean(0) / np.maximum(deviation, 1e-3), lowest)
             return self.artifact, flat, np.clip(zero, lowest, -1.0).astype(np.float32)
-        cells = Cells(values, False, list(data.genes), np.full(len(values), ""))
-        mean = CONVERSIONS[manifest.scale](cells, np.arange(len(ids)))[""].astype(np.float32)
+        cells = Cells(DenseMatrix(values), False, list(data.genes), Groups.one(len(values)))
+        mean = mean_profiles(cells, np.arange(len(ids)), manifest.scale)[""]
         shown = np.flatnonzero((mean > 0) & (ids >= 0))
         shown = shown[np.argsort(-mean[shown], kind="stable")][:MOST_CONTEXT]
         floor = 0.0 if manifest.scale in ("bins", "log2-cp10k") else 1e-6  # some units have no zero

@@ -30,7 +30,7 @@ class BackboneCard:
         name: family name, e.g. ``mini``.
         licence: SPDX expression of the weights' licence.
         units: what a value of 1 means.
-        scale: how cells become these units, one of `ugrn.runtime.engine.states.CONVERSIONS`.
+        scale: how cells become these units, one of `ugrn.runtime.engine.units.CONVERSIONS`.
         baseline: default v_b, in `units`.
         vvp_levels: default levels v_p of VVP, in `units`.
         gdt_levels: default levels at which GDT takes the gradient, in `units`.

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.cells import open_cells
+from ugrn.runtime.files.matrices import read_dense
 from ugrn.runtime.genes.table import gene_table
 
 from .vocabulary import Vocabulary
@@ -27,6 +29,7 @@ from .vocabulary import Vocabulary
 CLIP = (-4.0, 6.0)
 SMALL = 1e-3
 COVERED = 0.05
+SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "symbol")  # the first that a file has
 
 
 @dataclass(frozen=True)
@@ -153,11 +156,7 @@ def read_expression(path: Path) -> Expression:
         InputError: the file is in none of the known layouts.
     """
     if path.suffix == ".h5ad":
-        try:
-            return _read_h5ad(path)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            message = f"{path}: not a readable .h5ad file ({error})"
-            raise InputError(message) from error
+        return _read_h5ad(path)
     try:
         with h5py.File(path) as file:
             genes = [str(name) for name in file["genes"].asstr()[:]]
@@ -242,20 +241,19 @@ def _read_matrix(file: h5py.File, genes: int) -> NDArray[np.float32]:
 
 
 def _read_h5ad(path: Path) -> Expression:
-    import anndata
-
-    data = anndata.read_h5ad(path)
-    column = next((c for c in ("feature_name", "gene_symbols", "gene_symbol", "symbol") if c in data.var), None)
-    genes = [str(gene) for gene in (data.var_names if column is None else data.var[column])]
-    matrix = data.X.toarray() if sp.issparse(data.X) else np.asarray(data.X)
-    matrix = matrix.astype(np.float32)
+    with open_cells(path) as cells:
+        columns = set(cells.var().columns)
+        column = next((name for name in SYMBOL_COLUMNS if name in columns), None)
+        genes = cells.var().index() if column is None else cells.var().strings(column)
+        matrix = read_dense(cells.matrix())
+        species, licence = cells.note("species"), cells.note("licence")
     counts = bool((matrix >= 0).all() and (matrix == np.round(matrix)).all())
     return Expression(
         name=path.stem,
         values=log_normalise(matrix) if counts else matrix,
         genes=genes,
-        species=str(data.uns.get("species", "mouse" if gene_table().identify(genes).mouse else "human")),
-        licence=str(data.uns.get("licence", "not stated")),
+        species=species or ("mouse" if gene_table().identify(genes).mouse else "human"),
+        licence=licence or "not stated",
         origin=path.name,
     )
 

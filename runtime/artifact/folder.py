@@ -76,7 +76,7 @@ class Manifest:
         readout: where predictions are read (``mvc``, ``gen``, ``masked``, ``token``, ``shift``, ``rank``, ``attn``).
         gradient: ``exact`` or ``surrogate``.
         units: what a value of 1 means.
-        scale: how cells become these units; see `ugrn.runtime.engine.states`. Empty where it is not known.
+        scale: how cells become these units; see `ugrn.runtime.engine.units`. Empty where it is not known.
         baseline: v_b, in `units`.
         vvp_levels, gdt_levels: levels of the two probes, in `units`.
         shape: size of the backbone.

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import h5py
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from ..arrays import Codes
 from ..errors import GeneListError
-from ..files.cells import UNREADABLE, read_genes_of_cells
+from ..files.annotations import UnreadableCells
+from ..files.cells import open_cells
 from ..files.text import STANDARD_INPUT, is_readable, open_text
 from .matches import FAULTS, Matches
 from .names import GeneNames
@@ -204,11 +204,10 @@ def read_network_genes(sources: GenesLike | None, targets: GenesLike | None, nam
 def _of_cells(path: Path, names: GeneNames) -> tuple[str, list[str]]:
     """The genes of a file of cells."""
     try:
-        with h5py.File(path) as file:
-            return read_genes_of_cells(file, names.ids)
-    except UNREADABLE as error:
-        message = f"{path}: not a readable .h5ad file ({error})"
-        raise GeneListError(message) from error
+        with open_cells(path) as cells:
+            return cells.genes(names.ids)
+    except UnreadableCells as error:
+        raise GeneListError(str(error)) from error
 
 
 def _read_lines(path: Path, label: str) -> tuple[list[int], list[str]]:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from ..artifact.folder import Artifact
 from ..engine.probe import MOST_SOURCES, Features, Prober, plan_blocks
 from ..errors import InputError
 from ..files.formats import OutputFormat
-from ..files.pairs import PairsLike, read_pairs, write_pair_batches
+from ..files.pairs import PairBatches, PairsLike, read_pairs, write_pair_batches
 from ..genes.pairs import ResolvedPairs, resolve_pairs
 from ..progress import Progress
 from ..translator.translator import EMB, PROBES
@@ -115,10 +114,9 @@ class ScoreTask:
         return self.resolved.rejects(self.artifact.names) if self.resolved.counts() else None
 
     def finish(self, folder: RunFolder, progress: Progress) -> ResultTable:
-        with h5py.File(folder.path / PAIRS) as file:
-            blocks = list(plan_blocks(file["sources/indptr"][:], MOST_SOURCES))
-            compute = partial(self._compute, file, blocks)
-            finish_blocks(folder, [last for _, last in blocks], compute, progress)
+        batches = PairBatches(folder.path / PAIRS)
+        blocks = list(plan_blocks(batches.indptr, MOST_SOURCES))
+        finish_blocks(folder, [last for _, last in blocks], partial(self._compute, batches, blocks), progress)
         results = _spread(folder, len(blocks), (len(self.resolved.pairs), len(self.columns)))
         return result_table(self.resolved, results, self.columns, keep=self.all_columns, rank_by=self.rank_by)
 
@@ -147,12 +145,10 @@ class ScoreTask:
         }
 
     def _compute(
-        self, file: h5py.File, blocks: Sequence[tuple[int, int]], missing: Sequence[int]
+        self, batches: PairBatches, blocks: Sequence[tuple[int, int]], missing: Sequence[int]
     ) -> Generator[Arrays, None, None]:
-        ids = file["genes/id"][:]
-        for first, last in (blocks[index] for index in missing):
-            source, target, row = (file[f"pairs/{name}"][first:last] for name in ("source", "target", "row"))
-            sources, targets = ids[source], ids[target]
+        for index in missing:
+            sources, targets, row = batches.block(*blocks[index])
             features = self.prober.features(sources, targets)
             result = score_results(self.artifact, features, sources, targets, self.asked.prior, self.asked.features)
             yield {"row": row, "result": result}

@@ -13,7 +13,7 @@ from ugrn.export.autodiff.dual import UnsupportedFunctionError
 from ugrn.export.graph.graph import ParityError
 from ugrn.runtime import errors
 from ugrn.runtime.artifact.folder import FORMAT, MANIFEST, OPTIONAL, READOUTS, REQUIRED, BackboneShape, Manifest
-from ugrn.runtime.engine.states import CONVERSIONS
+from ugrn.runtime.engine.units import CONVERSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

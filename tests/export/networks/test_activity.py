@@ -16,10 +16,9 @@ from ugrn.export.networks.activity import above_chance, credits_of, score_activi
 from ugrn.export.networks.cell_files import CellFile
 
 
-def cells_of(values: np.ndarray, sparse: bool = False) -> CellFile:
-    matrix = sp.csr_array(values) if sparse else values
+def cells_of(values: np.ndarray) -> CellFile:
     names = [f"c{row}" for row in range(len(values))], [f"g{column}" for column in range(values.shape[1])]
-    return CellFile(Path("x.h5ad"), "x.h5ad", *names, matrix, True, {})
+    return CellFile(Path("x.h5ad"), "x.h5ad", *names, sp.csr_array(values), True, {})
 
 
 def random_sets(random: np.random.Generator, genes: int, count: int) -> list[list[int]]:
@@ -41,16 +40,15 @@ def area(order: list[int], targets: set[int], top: int) -> float:
     return total / best
 
 
-@pytest.mark.parametrize("sparse", [False, True])
 def test_activities_are_areas_under_recovery_curves(
-    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch, sparse: bool
+    random: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(activity, "CELLS_AT_ONCE", 7)
     values = random.lognormal(size=(17, 103)).astype(np.float32)
     sets = random_sets(random, 103, 12)
     told: list[tuple[int, int]] = []
     share = float(random.uniform(0.03, 1.0))
-    found, credit = score_activities(cells_of(values, sparse), members_of(sets, 103), share, lambda *a: told.append(a))
+    found, credit = score_activities(cells_of(values), members_of(sets, 103), share, lambda *a: told.append(a))
     top = top_ranks(103, share)
     for cell, row in enumerate(values):
         order = sorted(range(103), key=lambda gene: -row[gene])

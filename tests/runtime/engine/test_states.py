@@ -16,8 +16,11 @@ from typer.testing import CliRunner
 from ugrn.cli.main import app
 from ugrn.runtime import load
 from ugrn.runtime.artifact.folder import Artifact, open_artifact
-from ugrn.runtime.engine.states import CONVERSIONS, Cells, CellState, read_each_cell, read_states
+from ugrn.runtime.engine.states import CellState, read_each_cell, read_states
+from ugrn.runtime.engine.units import CONVERSIONS, Cells, mean_profiles
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.annotations import Groups
+from ugrn.runtime.files.matrices import DenseMatrix
 
 GENES = [f"GENE{row}" for row in range(12)]
 
@@ -196,16 +199,21 @@ def test_cells_one_by_one_that_cannot_be_read(tmp_path: Path, opened: Artifact, 
         read_each_cell(tmp_path / "profile.csv", opened.names, "z-score")
 
 
+def mean_bins(profile: np.ndarray) -> np.ndarray:
+    """The bins of the genes of one cell."""
+    cells = Cells(DenseMatrix(profile[None]), False, [], Groups.one(1))
+    return mean_profiles(cells, np.arange(len(profile)), "bins")[""]
+
+
 def test_the_highest_bin_is_50_whatever_the_number_of_genes() -> None:
     for count in range(1, 1500):
-        cells = Cells(np.arange(1, count + 1, dtype=np.float32)[None], False, [], np.array([""]))
-        (profile,) = CONVERSIONS["bins"](cells, np.arange(count)).values()
+        profile = mean_bins(np.arange(1, count + 1, dtype=np.float32))
         assert profile.tolist() == [-(-50 * rank // count) for rank in range(1, count + 1)]
 
 
 def test_genes_that_tie_share_a_bin_wherever_they_stand(random: np.random.Generator) -> None:
     profile = random.integers(0, 4, 400).astype(np.float32)
-    (bins,) = CONVERSIONS["bins"](Cells(profile[None], False, [], np.array([""])), np.arange(400)).values()
+    bins = mean_bins(profile)
     shown = np.flatnonzero(profile > 0)
     for gene in shown.tolist():
         below, same = ((profile[shown] < profile[gene]).sum(), (profile[shown] == profile[gene]).sum())
