@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ugrn.export.benchmark import tables, verdicts
+from ugrn.export.benchmark import report, verdicts
+from ugrn.export.benchmark import result_tables as tables
 from ugrn.runtime.errors import InputError
 
 KINDS = {"random weights": "control", "text cosine": "control", "oracle degree": "control", "PIDC": "classical"}
@@ -245,12 +246,12 @@ def test_natural_density_and_direction_have_a_row_per_method() -> None:
 
 def test_the_file_holds_every_table_and_the_facts() -> None:
     metadata = {"artifact": "mini", "seeds": [0, 1], "versions": {"numpy": "2", "torch": "3"}}
-    text = verdicts.markdown(duel(), metadata)
+    text = report.markdown(duel(), metadata)
     assert text.startswith("# UGRN benchmark\n\nThe Ensemble shows pairwise knowledge")
     assert text.endswith("| artifact | mini |\n| seeds | 0, 1 |\n| versions | numpy 2, torch 3 |\n")
-    for section in verdicts.sections(duel()):
+    for section in report.sections(duel()):
         assert f"## {section.title}\n\n{section.note}\n\n{section.body}\n" in text
-    assert len({section.title for section in verdicts.sections(duel())}) == 8
+    assert len({section.title for section in report.sections(duel())}) == 8
 
 
 def test_several_training_networks_are_told_apart() -> None:
@@ -269,4 +270,4 @@ def test_names_do_not_break_the_table() -> None:
 
 def test_a_missing_column_is_named() -> None:
     with pytest.raises(InputError, match="results lack metric"):
-        verdicts.markdown(duel().drop("metric"), {})
+        report.markdown(duel().drop("metric"), {})
