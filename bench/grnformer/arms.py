@@ -25,10 +25,10 @@ from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors
 from ugrn.export.networks.network import Network, coexpression, nearest, perturbed, rewired
 from ugrn.runtime.arrays import Array
 
+from .data import Rows
 from .differences import ARMS, BOTH, RANDOM, UGRN
 
 LEVELS = {"cell-type": ("by_group",), "cell-specific": ("by_cell",), BOTH: ("by_group", "by_cell")}
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Wiring:
 
 @dataclass(frozen=True)
 class ArmInputs:
-    """What the arms of a data set are made from, whatever its split.
+    """The material of the arms of a data set, for all its splits.
 
     Attributes:
         ugrn: every gene's strongest targets.
@@ -170,8 +170,8 @@ def of_states(networks: Sequence[Network], state: Rows) -> Wiring:
 
 
 def describe(arm: Arm, ugrn: Network) -> dict[str, float]:
-    """How large an arm's networks are, and how much of them is ugrn's: edges (mean over cells), genes with an edge, and
-    the share of the edges that ugrn's network has too."""
+    """Sizes of an arm's networks: edges (mean over cells), genes with an edge, and the share of the edges that ugrn's
+    network has too."""
     edges, shared, genes = 0.0, 0.0, np.zeros(ugrn.genes, bool)
     for wiring in arm.wirings:
         network = wiring.network

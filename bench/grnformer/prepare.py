@@ -1,4 +1,4 @@
-"""What every fit of a data set shares: the cells' tokens, the genes, and the networks between them.
+"""Inputs that every fit of a data set shares: the cells' tokens, the genes, and the networks between them.
 
 No label, response or change of a test row is looked at. Networks of cell states are made of all cells' expression,
 those of test cells too: a state is no label.
@@ -35,7 +35,7 @@ NO_NAMES = "the artifact has no gene embeddings"
 
 @dataclass(frozen=True)
 class Resources:
-    """What data are prepared with.
+    """Models and limits that data are prepared with.
 
     Attributes:
         backbone: whose tokens are read.
@@ -70,7 +70,7 @@ class Prepared:
 
 
 def missing_arms(data: TaskData, scorer: Scorer) -> tuple[tuple[str, str], ...]:
-    """Arms that a data set has not, and why."""
+    """Arms that a data set has not, each with the reason."""
     missing = {} if scorer.artifact.embeddings is not None else {"text": NO_NAMES}
     by_state: tuple[str, ...] = ()
     why = ""

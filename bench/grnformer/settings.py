@@ -1,5 +1,5 @@
-"""How the settings of ``ugrn evaluate-adapter`` were chosen: by the loss on validation rows, with the arms none and no
-edges alone. No network is looked at, and no test row of the seeds tried; they are rows of other seeds' tests too.
+"""The choice of the settings of ``python -m bench.grnformer``: by the loss on validation rows, with the arms none and
+no edges alone. No network is looked at, and no test row of the seeds tried; they are rows of other seeds' tests too.
 
     python -m bench.grnformer.settings ../shared/data --task drug-class
 """
