@@ -39,9 +39,9 @@ def write_benchmark_page(
     parser.add_render_rule("table_close", lambda self, tokens, index, options, env: "</table></div>\n")
     tokens = parser.parse(markdown)
     titles = [place for place, token in enumerate(tokens) if token.type == "heading_open" and token.tag == "h2"]
-    for place in titles:
-        tokens[place].attrSet("id", f"section-{place}")
-    links = (f'<a href="#section-{place}">{escape(tokens[place + 1].content)}</a>' for place in titles)
+    for number, place in enumerate(titles):
+        tokens[place].attrSet("id", f"section-{number}")
+    links = (f'<a href="#section-{number}">{escape(tokens[p + 1].content)}</a>' for number, p in enumerate(titles))
     begin = titles[0] if titles else len(tokens)
     introduction, sections = (
         str(parser.renderer.render(part, parser.options, {})) for part in (tokens[:begin], tokens[begin:])

@@ -167,14 +167,14 @@ def _vectors(data: TaskData, scorer: Scorer) -> GeneVectors | None:
 def _fit(prepared: Prepared, split: Split, name: str, seed: int, settings: FitSettings, part: Path) -> None:
     """Fit one arm and write its results, with what is to be said of the fit in further columns."""
     torch.set_num_threads(1)
-    data, given = prepared.data, prepared.given
-    arm = make_arm(name, given, _training_cells(data, split), seed)
+    data, material = prepared.data, prepared.material
+    arm = make_arm(name, material, _training_cells(data, split), seed)
     problem = make_problem(data, split, prepared.inputs)
     fitted = fit(problem, arm, settings, seed)
     rows = results_of(data, split, name, "adapter", seed, predict(problem, fitted.model, arm, split.test))
     metadata = {
         "fold": split.fold,
-        **describe(arm, given.ugrn),
+        **describe(arm, material.ugrn),
         "epoch": fitted.epoch,
         "beta": fitted.beta,
         "loss_before": fitted.losses[0],

@@ -59,13 +59,13 @@ class Prepared:
     Attributes:
         data: with the genes that are compared.
         inputs: of the models.
-        given: what the networks are made from.
+        material: what the networks are made from.
         names: of the networks' genes.
     """
 
     data: TaskData
     inputs: Inputs
-    given: ArmInputs
+    material: ArmInputs
     names: tuple[str, ...]
 
 
@@ -142,7 +142,7 @@ def _prepare_cells(data: DrugClass | DrugResponse, tools: Resources) -> Prepared
     cells = CellTokens.summed_up(backbone.tokens(ids, units), backbone.gene_tokens(ids))
     ugrn = strongest_targets(tools.scorer, names, tools.targets)
     missing = missing_arms(data, tools.scorer)
-    given = ArmInputs(
+    material = ArmInputs(
         ugrn=ugrn,
         likeness=_likeness(tools.scorer, names),
         by_group=None if "cell-type" in dict(missing) else _by_group(data, names, tools),
@@ -150,7 +150,7 @@ def _prepare_cells(data: DrugClass | DrugResponse, tools: Resources) -> Prepared
         measured=values[:, places],
         missing=missing,
     )
-    return Prepared(data, cells, given, tuple(names))
+    return Prepared(data, cells, material, tuple(names))
 
 
 def _prepare_changes(data: Perturbations, split: Split, tools: Resources) -> Prepared:
@@ -165,7 +165,7 @@ def _prepare_changes(data: Perturbations, split: Split, tools: Resources) -> Pre
     )
     ugrn = strongest_targets(tools.scorer, names, tools.targets)
     likeness, missing = _likeness(tools.scorer, names), missing_arms(data, tools.scorer)
-    given = ArmInputs(ugrn=ugrn, likeness=likeness, missing=missing)
+    material = ArmInputs(ugrn=ugrn, likeness=likeness, missing=missing)
     if data.control is not None:
         cells = np.full((len(data.control), len(names)), np.nan, np.float32)
         cells[:, measured] = data.control
@@ -173,9 +173,9 @@ def _prepare_changes(data: Perturbations, split: Split, tools: Resources) -> Pre
         columns[measured] = np.arange(len(measured))
         each = _by_cell(data.control, columns, ugrn)
         mean = Wiring(ugrn, cast(Array, each.weights).mean(0, keepdims=True))
-        given = replace(given, by_cell=mean, measured=cells)
+        material = replace(material, by_cell=mean, measured=cells)
     inputs = ChangeTokens(down, rest, backbone.gene_tokens(ids), perturbed, measured)
-    return Prepared(data, inputs, given, tuple(names))
+    return Prepared(data, inputs, material, tuple(names))
 
 
 def _distinct(names: list[str], scorer: Scorer) -> tuple[list[str], Rows]:

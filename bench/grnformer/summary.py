@@ -54,7 +54,7 @@ def write_summary(
     replace_with(folder / "fits.parquet", fits.write_parquet)
     text = json.dumps(metadata, indent=1, default=str) + "\n"
     replace_with(folder / "settings.json", lambda part: part.write_text(text, encoding="utf-8"))
-    parts = [report(results, cautions).rstrip("\n"), *networks(fits), "## How this was made", made(metadata)]
+    parts = [report(results, cautions).rstrip("\n"), *networks(fits), "## How this was made", settings_list(metadata)]
     markdown = "\n\n".join(parts) + "\n"
     replace_with(folder / "RESULTS.md", lambda part: part.write_text(markdown, encoding="utf-8"))
     try:
@@ -86,7 +86,7 @@ def networks(fits: pl.DataFrame) -> list[str]:
     return parts
 
 
-def made(metadata: Mapping[str, Any]) -> str:
+def settings_list(metadata: Mapping[str, Any]) -> str:
     """Settings, one line to each; nested ones in brackets."""
     return "\n".join(f"- {plain(name)}: {plain(_text(value))}" for name, value in metadata.items())
 
