@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.progress import StageProgress
 
-from .console import Console, Json, ProgressLine, Quiet
+from .console import Console, Json, Quiet
 from .extras import needs
 from .options import ArtifactFolder
 
@@ -55,43 +58,31 @@ def command(
 ) -> None:
     console = Console(quiet, json)
     with needs("benchmark", "ugrn benchmark"):
-        from ugrn.export.benchmark.benchmark import check_readouts, claim, make_plan, run, training_network
-        from ugrn.export.benchmark.build import Sources, build_groups
+        from ugrn.export.benchmark.benchmark import run_benchmark
+        from ugrn.export.benchmark.build import build_groups, sources_of
         from ugrn.export.benchmark.datasets import read_datasets
         from ugrn.export.benchmark.evaluate import Protocol
         from ugrn.export.benchmark.methods import Training
+        from ugrn.export.benchmark.plan import check_readouts, claim, make_plan, training_network
         from ugrn.export.training.examples import TranslatorConfig
+        from ugrn.web.benchmark import write_benchmark_page
     from ugrn.runtime import load
 
-    name, _, network = train.partition("/")
-    if not name or not network:
-        message = f"--train {train}: expected DATASET/NETWORK, e.g. hESC/string"
-        raise InputError(message)
-    found = read_datasets(data, smallest=quick)
+    name, network = _training_names(train)
+    datasets = read_datasets(data, smallest=quick)
     protocol = Protocol(min(seeds, 2), 50) if quick else Protocol(seeds)
     scorer = load(artifact, threads=threads)
     attending = None if attention is None else load(attention, threads=threads)
     check_readouts(scorer, attending)
-    sources = Sources(
-        genes=data / "genes" if (data / "genes").is_dir() and not quick else None,
-        gene_embeddings=gene_embeddings,
-        gene_sets=gene_sets,
-        expression=() if quick else tuple(each for each in (data / "corpus", data / "averages") if each.is_dir()),
-        attention=attending,
-    )
+    sources = sources_of(data, gene_embeddings, gene_sets, attending, quick)
     config = TranslatorConfig()
-    plan = make_plan((name, network), found, protocol, config, scorer, sources, data, quick)
-    training = Training(found[name], training_network(found, plan), config)
+    plan = make_plan((name, network), datasets, protocol, config, scorer, sources, data, quick)
+    learned = training_network(datasets, plan)  # before the data set is asked for: it may not be there
+    training = Training(datasets[name], learned, config)
     claim(output, plan)
 
-    lines: dict[str, ProgressLine] = {}
-
-    def progress(what: str, done: int, total: int) -> None:
-        lines.setdefault(what, console.progress("steps"))(done, total, what)
-
-    jobs = threads or os.cpu_count() or 1
-    groups = build_groups(scorer, training, found.values(), sources, output, quick, jobs, console.note, progress)
-
+    progress, jobs = _stage_progress(console), threads or os.cpu_count() or 1
+    groups = build_groups(scorer, training, datasets.values(), sources, output, quick, jobs, console.note, progress)
     if gene_sets is None and (informed_by := scorer.artifact.manifest.provenance.get("gene_sets")):
         console.note(
             f"note: {informed_by} informed this backbone; give it with --gene-sets to have it among the controls"
@@ -102,5 +93,31 @@ def command(
         "draws of negatives": protocol.seeds,
         "bootstrap draws": protocol.draws,
     }
-    results = run(plan, found, scorer, groups, output, metadata, console.note, progress, jobs)
-    console.result({"output": output, "results": len(results)}, [f"{output}: {len(results):,} results"])
+    found = run_benchmark(plan, datasets, scorer, groups, output, metadata, console.note, progress, jobs)
+    write_benchmark_page(found.markdown, found.images, found.numbers, found.results, output / "report.html")
+    console.note(f"written: {output / 'results.parquet'}, RESULTS.md, report.html, plots/")
+    count = len(found.results)
+    console.result({"output": output, "results": count}, [f"{output}: {count:,} results"])
+
+
+def _training_names(train: str) -> tuple[str, str]:
+    """Data set and network of the training.
+
+    Raises:
+        InputError: `train` does not name both.
+    """
+    name, _, network = train.partition("/")
+    if not name or not network:
+        message = f"--train {train}: expected DATASET/NETWORK, e.g. hESC/string"
+        raise InputError(message)
+    return name, network
+
+
+def _stage_progress(console: Console) -> StageProgress:
+    """A progress line for every stage."""
+    lines: defaultdict[str, Callable[[int, int, str], None]] = defaultdict(lambda: console.progress("steps"))
+
+    def progress(stage: str, done: int, total: int) -> None:
+        lines[stage](done, total, stage)
+
+    return progress

@@ -1,7 +1,4 @@
-"""Entry point: subcommands, and errors turned into one message and an exit code.
-
-Exit codes: 0 done, 1 our fault or the machine's, 2 the user's mistake, 130 interrupted.
-"""
+"""Entry point: subcommands, with the exit codes of `exits`."""
 
 from __future__ import annotations
 
@@ -13,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
+from ugrn.runtime.errors import InputError
+
+from .exits import exit_codes
 
 COMMANDS = {
     name: import_module(f".{name.replace('-', '_')}", __package__)
@@ -31,7 +30,6 @@ COMMANDS = {
         "pretrain",
         "adapt",
         "benchmark",
-        "evaluate-adapter",
         "artifacts",
     )
 }
@@ -70,19 +68,9 @@ def options(
 
 def run() -> None:
     """Run the command line."""
-    try:
+    with exit_codes(lambda: _interrupted(sys.argv[1:])):
         _refuse_per_cell(sys.argv[1:])
         app()
-    except SystemExit as stop:
-        if stop.code == 130:
-            typer.echo(f"ugrn: {_interrupted(sys.argv[1:])}", err=True)
-        raise
-    except (InputError, MissingExtraError, ProviderError) as error:
-        _fail(str(error), 2)
-    except UgrnError as error:
-        _fail(str(error), 1)
-    except OSError as error:
-        _fail(f"the system refused: {error}", 1)
 
 
 def _refuse_per_cell(arguments: list[str]) -> None:
@@ -104,8 +92,3 @@ def _interrupted(arguments: list[str]) -> str:
     if arguments and getattr(COMMANDS.get(arguments[0]), "RESUMABLE", False):
         return f"interrupted; to go on with what was finished, run it again: {shlex.join(['ugrn', *arguments])}"
     return "interrupted; nothing was changed"
-
-
-def _fail(message: str, code: int) -> None:
-    typer.echo(f"ugrn: {message}", err=True)
-    sys.exit(code)

@@ -1,4 +1,4 @@
-"""What the page says of the artifact and of the run: facts, the card's limits, the settings of the sidecar."""
+"""Texts of a report about the artifact and the run: facts, the card's limits, the settings of the sidecar."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from markdown_it import MarkdownIt
-
 from ugrn.runtime.artifact.folder import Artifact
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.outputs import sidecar_path
+
+from .document import markdown_parser
 
 CARD = "MODEL_CARD.md"
 
@@ -58,7 +58,7 @@ def prior_text(sidecar: Mapping[str, Any]) -> str:
 
 
 def artifact_table(artifact: Artifact) -> dict[str, str]:
-    """What an artifact is, in words."""
+    """Facts of an artifact, in words, by name."""
     manifest = artifact.manifest
     network = manifest.metrics.get("network")
     metadata = {
@@ -161,4 +161,4 @@ def limits_html(artifact: Artifact) -> str:
         text = found.group(1).strip() if found else ""
     if not text:
         return "<p>The artifact's model card names no limits.</p>"
-    return str(MarkdownIt("commonmark", {"html": False}).enable("table").disable("image").render(text))
+    return str(markdown_parser().render(text))

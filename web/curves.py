@@ -32,7 +32,7 @@ class Curves:
 
 
 def edges_with_curves(edges: ReportEdges, usable: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
-    """Which edges get curves: the strongest of every source, then the strongest of all, `count` at most.
+    """Places of the edges that get curves: the strongest of every source, then the strongest of all, `count` at most.
 
     Args:
         edges: N of them, the strongest first.

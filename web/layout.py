@@ -1,4 +1,4 @@
-"""Where the genes of the network view lie."""
+"""The layout of the network view."""
 
 from __future__ import annotations
 

@@ -1,17 +1,13 @@
-"""The page: data as JSON, a charting library, own style and scripts, all in one HTML file."""
+"""The report of a result: a document with its edges, curves and network, and what is known of artifact and run."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -36,17 +32,17 @@ from .about import (
     run_table,
 )
 from .curves import Curves, compute_curves
+from .document import document, page_text
 from .edges import ReportEdges, read_edges
 from .layout import MOST_EDGES, Layout, lay_out
 
-SCRIPTS = ("base.js", "genes.js", "curves.js", "network.js", "table.js", "main.js")
+SCRIPTS = ("elements.js", "base.js", "genes.js", "curves.js", "network.js", "table.js", "main.js")
 CURVES = 1000
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """What a report holds.
+    """Limits of a report.
 
     Attributes:
         top: edges at most.
@@ -78,7 +74,7 @@ class ReportSettings:
 
 @dataclass(frozen=True)
 class ReportSummary:
-    """What a report holds, and what its reader is told it does not."""
+    """The size of a report, and notes on what it leaves out."""
 
     output: Path
     edges: int
@@ -125,7 +121,7 @@ def _check_output(output: Path, result: Path) -> None:
 
 
 def _plan_curves(scorer: Scorer, sidecar: Mapping[str, Any], settings: ReportSettings) -> tuple[int, list[str]]:
-    """How many curves to compute, and what the reader must know of the artifact."""
+    """Number of curves to compute, and notes on the artifact."""
     backbone, digest = made_with(sidecar)
     given = f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})"
     if digest == scorer.artifact.digest:
@@ -158,7 +154,7 @@ def _left_out(edges: ReportEdges) -> list[str]:
 def _data(
     edges: ReportEdges, layout: Layout, curves: Curves, scorer: Scorer, settings: ReportSettings
 ) -> dict[str, Any]:
-    """What the page's scripts read; columns of numbers are packed."""
+    """Data that the page's scripts read; columns of numbers are packed."""
     manifest = scorer.artifact.manifest
     return {
         "genes": edges.genes,
@@ -190,14 +186,13 @@ def _packed(values: NDArray[np.int32] | NDArray[np.float32]) -> str:
 
 
 def _page(title: str, data: Mapping[str, Any], notes: list[str], scorer: Scorer, sidecar: Mapping[str, Any]) -> str:
-    web = files(__package__) / "page"
-    script = "\n".join((web / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    plotly = get_plotlyjs().replace("</script", r"<\/script")
     run = definition_list(run_table(sidecar)) if sidecar else "<p>No record of the run lies beside the result.</p>"
-    return Template((web / "page.html").read_text(encoding="utf-8")).substitute(
-        policy=f"{POLICY}; script-src {_hash(plotly)} {_hash(script)}",
+    return document(
+        "report.html",
+        ["page.css"],
+        [get_plotlyjs(), page_text(*SCRIPTS)],
+        data,
         title=escape(title),
-        style=(web / "page.css").read_text(encoding="utf-8"),
         notes="".join(f"<li>{escape(note)}</li>" for note in notes),
         artifact=escape(f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})"),
         prior=escape(prior_text(sidecar)),
@@ -206,12 +201,4 @@ def _page(title: str, data: Mapping[str, Any], notes: list[str], scorer: Scorer,
         reliability=reliability_html(scorer.artifact.manifest.metrics),
         run=run,
         version=escape(version("ugrn")),
-        data=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        plotly=plotly,
-        script=script,
     )
-
-
-def _hash(script: str) -> str:
-    """A script as the page's policy names it; nothing else may run."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}'"

@@ -25,10 +25,10 @@ from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors
 from ugrn.export.networks.network import Network, coexpression, nearest, perturbed, rewired
 from ugrn.runtime.arrays import Array
 
+from .data import Rows
 from .differences import ARMS, BOTH, RANDOM, UGRN
 
 LEVELS = {"cell-type": ("by_group",), "cell-specific": ("by_cell",), BOTH: ("by_group", "by_cell")}
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Wiring:
 
 @dataclass(frozen=True)
 class ArmInputs:
-    """What the arms of a data set are made from, whatever its split.
+    """The material of the arms of a data set, for all its splits.
 
     Attributes:
         ugrn: every gene's strongest targets.
@@ -108,41 +108,41 @@ class Arm:
         return [each.edges(cells) for each in self.wirings]
 
 
-def make_arm(name: str, given: ArmInputs, train: Rows | None, seed: int) -> Arm:
+def make_arm(name: str, material: ArmInputs, train: Rows | None, seed: int) -> Arm:
     """An arm as one split has it.
 
     Args:
-        name: one that `given` has.
-        train: the training cells among those of `given.measured`; no other cell is looked at. None takes all.
+        name: one that `material` has.
+        train: the training cells among those of `material.measured`; no other cell is looked at. None takes all.
         seed: of the random network, and of what co-expression leaves open.
     """
     if name == "none":
         return Arm(name, ())
     links = None
-    if given.measured is not None:
-        cells = given.measured if train is None else given.measured[train]
-        links = nearest(_likeness(cells, np.random.default_rng([seed, 1])), given.ugrn)
-    return Arm(name, tuple(_wirings(name, given, links, seed)), links)
+    if material.measured is not None:
+        cells = material.measured if train is None else material.measured[train]
+        links = nearest(_likeness(cells, np.random.default_rng([seed, 1])), material.ugrn)
+    return Arm(name, tuple(_wirings(name, material, links, seed)), links)
 
 
-def _wirings(name: str, given: ArmInputs, links: Network | None, seed: int) -> Iterator[Wiring]:
-    ugrn = given.ugrn
+def _wirings(name: str, material: ArmInputs, links: Network | None, seed: int) -> Iterator[Wiring]:
+    ugrn = material.ugrn
     if name == "no edges":
         yield Wiring(Network.of([], [], ugrn.genes))
     elif name.startswith(RANDOM):
         random = np.random.default_rng([seed, 0])
-        for wiring in _wirings(name.removeprefix(RANDOM).strip() or UGRN, given, links, seed):
+        for wiring in _wirings(name.removeprefix(RANDOM).strip() or UGRN, material, links, seed):
             yield _dealt(wiring, random)
     elif name == "co-expression" and links is not None:
         yield Wiring(links)
-    elif name == "text" and given.likeness is not None:
-        yield Wiring(nearest(given.likeness, ugrn))
+    elif name == "text" and material.likeness is not None:
+        yield Wiring(nearest(material.likeness, ugrn))
     elif name == UGRN:
         yield Wiring(ugrn)
     else:
-        found = [getattr(given, level) for level in LEVELS.get(name, ())]
+        found = [getattr(material, level) for level in LEVELS.get(name, ())]
         if not found or None in found:
-            message = f"these data have no arm {name!r}; they have {', '.join(given.arms)}"
+            message = f"these data have no arm {name!r}; they have {', '.join(material.arms)}"
             raise ValueError(message)
         yield from found
 
@@ -170,8 +170,8 @@ def of_states(networks: Sequence[Network], state: Rows) -> Wiring:
 
 
 def describe(arm: Arm, ugrn: Network) -> dict[str, float]:
-    """How large an arm's networks are, and how much of them is ugrn's: edges (mean over cells), genes with an edge, and
-    the share of the edges that ugrn's network has too."""
+    """Sizes of an arm's networks: edges (mean over cells), genes with an edge, and the share of the edges that ugrn's
+    network has too."""
     edges, shared, genes = 0.0, 0.0, np.zeros(ugrn.genes, bool)
     for wiring in arm.wirings:
         network = wiring.network

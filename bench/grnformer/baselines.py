@@ -12,7 +12,7 @@ from .response_baselines import response_baselines
 
 
 def predict_baselines(data: TaskData, split: Split, vectors: GeneVectors | None = None) -> dict[str, Doubles]:
-    """What each baseline predicts of the test part, in the form that `measure` takes.
+    """Predictions of the test part by the baseline's name, in the form that `measure` takes.
 
     Args:
         data: of a task.

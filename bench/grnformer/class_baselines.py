@@ -1,4 +1,4 @@
-"""What a classifier of treated cells has to beat."""
+"""Baselines of the classes of cells: what a classifier of treated cells has to beat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the three downstream tasks are made of.
+"""Data of the three downstream tasks.
 
 N cells or cell lines, G genes, D drugs, P perturbations, M pairs of a line and a drug. A task's *rows* are what is
 predicted: perturbations, pairs, or cells; a split says which rows are trained on and which are tested.
@@ -12,9 +12,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Ids
 
-Rows = NDArray[np.int64]
+Rows = Ids
 
 TaskKind = Literal["perturbation", "drug-response", "drug-class"]
 KINDS: tuple[TaskKind, ...] = ("perturbation", "drug-response", "drug-class")
@@ -22,7 +22,7 @@ KINDS: tuple[TaskKind, ...] = ("perturbation", "drug-response", "drug-class")
 
 @dataclass(frozen=True)
 class Perturbations:
-    """How expression changes when one gene is perturbed. Rows: the perturbations.
+    """Changes of expression when one gene is perturbed. Rows: the perturbations.
 
     Attributes:
         name: of the data set.
@@ -48,7 +48,7 @@ class Perturbations:
 
 @dataclass(frozen=True)
 class DrugResponse:
-    """How much of a drug cell lines take. Rows: pairs of a line and a drug.
+    """Responses of cell lines to drugs. Rows: pairs of a line and a drug.
 
     Attributes:
         name: of the data set.
@@ -83,14 +83,14 @@ class DrugResponse:
 
 @dataclass(frozen=True)
 class DrugClass:
-    """Which cells were treated with a drug. Rows: the cells.
+    """Cells that were treated with a drug, and others. Rows: the cells.
 
     Attributes:
         name: of the data set.
         genes: G genes.
         expression: ``[N, G]``, ln(1 + 1e4 x / sum).
         totals: ``[N]``, sum of a cell's counts, which `expression` no longer knows.
-        label: bool ``[N]``, whether the cell was treated.
+        label: bool ``[N]``, True for a treated cell.
         group: of every cell, its patient or its batch.
         cautions: what a reader of the results must know.
     """

@@ -1,4 +1,4 @@
-"""What an arm's network adds: its metrics less those of another arm, on the same seeds and units.
+"""The gain by an arm's network: its metrics less those of another arm, on the same seeds and units.
 
 An *arm* is one model of a task: a baseline, or the backbone with an adapter over one kind of network. A *place* is a
 task, a data set and a split. An arm is *ahead* of another where the 95 % interval of the difference lies wholly on the
@@ -25,12 +25,11 @@ LIKE = {arm: f"{RANDOM} {arm}" for arm in BY_STATE}  # the random network of the
 CONTROLS = (NONE, "no edges", RANDOM, *LIKE.values())
 NETWORKS = ("co-expression", "text", UGRN, *BY_STATE)
 ARMS = (*CONTROLS, *NETWORKS)
-PLACE = ("task", "data", "split")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where arms are compared, and the rows of the results there."""
+    """A task, a data set and a split, in which arms are compared, and the rows of the results there."""
 
     task: TaskKind
     data: str
@@ -59,12 +58,12 @@ class Difference:
 
     @property
     def ahead(self) -> bool:
-        """Whether the arm is better than the other, beyond doubt."""
+        """True where the arm is better than the other, beyond doubt."""
         return self.interval.below if self.metric in LOWER_IS_BETTER else self.interval.above
 
     @property
     def behind(self) -> bool:
-        """Whether it is worse, beyond doubt."""
+        """True where it is worse, beyond doubt."""
         return self.interval.above if self.metric in LOWER_IS_BETTER else self.interval.below
 
 

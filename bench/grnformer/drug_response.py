@@ -23,12 +23,11 @@ LINES, DRUGS = "cell_lines.tsv", "gdsc_drug_list.csv"
 BY_NAME, BY_CID = "drug_smiles.tsv", "gdsc_223_pubchem_smiles.tsv"
 TGSA, DEEPCDR, CADRRES = "gdsc_ln_ic50_tgsa.parquet", "gdsc_ln_ic50_deepcdr.parquet", "ccle_log_ic50_cadrres.parquet"
 STEP = 4  # of the lines that --quick takes
-PAIR = ("line", "drug", "response")
 
 
 @dataclass(frozen=True)
 class Background:
-    """What the data sets share.
+    """Tables that the data sets share.
 
     Attributes:
         lines: cell lines, by DepMap id.
@@ -54,8 +53,7 @@ def read_drug_responses(folder: Path, quick: bool = False) -> list[DrugResponse]
     """GDSC as TGSA and as DeepCDR have it, and CCLE as CaDRReS has it; of the first every fourth line if `quick`.
 
     Raises:
-        InputError: files are missing, or cannot be read.
-        MissingExtraError: rdkit is not installed.
+        InputError: files are missing or cannot be read, or rdkit is not installed.
     """
     shared, tgsa, deepcdr, cadrres = _read(folder / FOLDER, STEP if quick else 1)
     first = read_tgsa(tgsa, shared)
@@ -143,7 +141,7 @@ def _assembled(name: str, pairs: pl.DataFrame, smiles: Mapping[str, str], shared
 def _cautions(
     pairs: pl.DataFrame, kept: pl.DataFrame, smiles: Mapping[str, str], shared: Background
 ) -> tuple[str, ...]:
-    """What was left out and put together."""
+    """Cautions about what was left out, and put together."""
     found = ["Expression is of 706 cancer genes, and z-scored over all 580 lines, those held out among them."]
     drugs, lines = sorted(set(pairs["drug"])), set(pairs["line"])
     if without := [each for each in drugs if each not in smiles]:
@@ -157,7 +155,7 @@ def _cautions(
 
 
 def _read(folder: Path, step: int) -> tuple[Background, Path, Path, Path]:
-    """What the data sets share, and the paths of their responses."""
+    """Tables that the data sets share, and the paths of their responses."""
     names = (EXPRESSION, LINES, DRUGS, BY_NAME, BY_CID, TGSA, DEEPCDR, CADRRES)
     expression, lines, drugs, by_name, by_cid, *responses = require(folder, names)
     table = read_table(expression, ("depmap_id",), others=True).gather_every(step)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from ugrn.runtime import Scorer
 from ugrn.runtime.files.atomic import replace_with
+from ugrn.runtime.progress import Notify, StageProgress
 
-from . import summary
 from .arms import describe, make_arm
 from .baselines import predict_baselines
 from .data import DrugClass, Perturbations, Rows, Split, TaskData
@@ -33,10 +33,9 @@ from .problems import make_problem
 from .read import read_tasks
 from .results import results_of
 from .splits import splits
+from .summary import write_summary
 
 BASELINES = "baselines"
-Notify = Callable[[str], None]
-StageProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class DataSetPlan:
     jobs: tuple[tuple[int, Split], ...]
 
     def part(self, folder: Path, seed: int, split: Split, arm: str) -> Path:
-        """Where an arm's results of one split are kept."""
+        """The file that keeps an arm's results of one split."""
         name = " ".join(filter(None, (split.name, split.fold, str(seed), arm)))
         return folder / "parts" / _file_name(f"{self.data.kind} {self.data.name}") / f"{_file_name(name)}.parquet"
 
@@ -79,7 +78,7 @@ def read_work(plan: Plan, folder: Path, tools: Resources) -> list[DataSetPlan]:
     return found
 
 
-def run(
+def run_evaluation(
     plan: Plan,
     works: Sequence[DataSetPlan],
     tools: Resources,
@@ -113,7 +112,7 @@ def run(
     rows = pl.concat([pl.read_parquet(path) for path in parts], how="diagonal")
     cautions = {work.data.name: _cautions(work, tools.scorer) for work in works}
     made = {**metadata, "seeds": plan.seeds, "minutes of the last run": minutes, "plan": asdict(plan)}
-    return summary.write(rows, cautions, made, folder, notify)
+    return write_summary(rows, cautions, made, folder, notify)
 
 
 def _arms(work: DataSetPlan, scorer: Scorer) -> list[str]:
@@ -132,7 +131,7 @@ def _left(work: DataSetPlan, folder: Path, scorer: Scorer) -> list[Path]:
 
 
 def _jobs(work: DataSetPlan, folder: Path, tools: Resources, plan: Plan) -> Iterator[Any]:
-    """What is left to do. Cells are prepared once; perturbations for every split, as their genes are chosen by it."""
+    """The work that is left. Cells are prepared once; perturbations for every split, which chooses their genes."""
     prepared, light = None, None
     for seed, split in work.jobs:
         left = [arm for arm in _arms(work, tools.scorer) if not work.part(folder, seed, split, arm).exists()]
@@ -159,7 +158,7 @@ def _without_expression(data: TaskData) -> TaskData:
 
 
 def _vectors(data: TaskData, scorer: Scorer) -> GeneVectors | None:
-    """What the linear baselines of perturbations read."""
+    """The vectors that the linear baselines of perturbations read."""
     if not isinstance(data, Perturbations) or scorer.artifact.embeddings is None:
         return None
     return gene_vectors(scorer.artifact, data)
@@ -168,14 +167,14 @@ def _vectors(data: TaskData, scorer: Scorer) -> GeneVectors | None:
 def _fit(prepared: Prepared, split: Split, name: str, seed: int, settings: FitSettings, part: Path) -> None:
     """Fit one arm and write its results, with what is to be said of the fit in further columns."""
     torch.set_num_threads(1)
-    data, given = prepared.data, prepared.given
-    arm = make_arm(name, given, _training_cells(data, split), seed)
+    data, material = prepared.data, prepared.material
+    arm = make_arm(name, material, _training_cells(data, split), seed)
     problem = make_problem(data, split, prepared.inputs)
     fitted = fit(problem, arm, settings, seed)
     rows = results_of(data, split, name, "adapter", seed, predict(problem, fitted.model, arm, split.test))
     metadata = {
         "fold": split.fold,
-        **describe(arm, given.ugrn),
+        **describe(arm, material.ugrn),
         "epoch": fitted.epoch,
         "beta": fitted.beta,
         "loss_before": fitted.losses[0],

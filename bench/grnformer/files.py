@@ -11,7 +11,7 @@ from ugrn.runtime.errors import InputError
 
 
 def tasks_folder(folder: Path) -> Path:
-    """Where a data folder's tasks are: itself, or its folder ``tasks``."""
+    """The folder of a data folder's tasks: itself, or its folder ``tasks``."""
     inner = folder / "tasks"
     return inner if inner.is_dir() else folder
 

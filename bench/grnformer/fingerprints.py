@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ugrn.runtime.errors import InputError, MissingExtraError
+from ugrn.runtime.errors import InputError
 
 BITS = 1024
 RADIUS = 2
@@ -20,15 +20,14 @@ def fingerprints(smiles: Mapping[str, str]) -> NDArray[np.float32]:
     """Fingerprints ``[D, 1024]``, 0 or 1, of molecules written as SMILES, by the drug's name.
 
     Raises:
-        MissingExtraError: rdkit is not installed.
-        InputError: a text is no molecule; all of these are named.
+        InputError: rdkit is not installed, or a text is no molecule; all of these are named.
     """
     try:
         from rdkit import Chem, rdBase
         from rdkit.Chem import rdFingerprintGenerator
     except ImportError as error:
-        what = "reading the structures of drugs (rdkit)"
-        raise MissingExtraError(what, "tasks") from error
+        message = "reading the structures of drugs needs rdkit, which is not installed; run: pip install rdkit"
+        raise InputError(message) from error
     with rdBase.BlockLogs():  # it would write to standard error what is said below
         molecules = {name: Chem.MolFromSmiles(text) for name, text in smiles.items()}
     wrong = [f"{name} ({smiles[name]!r})" for name, molecule in molecules.items() if molecule is None]

@@ -32,7 +32,7 @@ READ_AT_ONCE = 128  # cells or lines
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How a model is fitted.
+    """Settings of a fit.
 
     Attributes:
         sizes: of the model.
@@ -78,7 +78,7 @@ class Fitted:
 
     @property
     def beta(self) -> float:
-        """What the adapter's contribution is multiplied by."""
+        """The factor of the adapter's contribution."""
         return float(
             next(value.detach() for name, value in self.model.named_parameters() if name.endswith("adapter.beta"))
         )
@@ -112,7 +112,7 @@ def fit(problem: Problem, arm: Arm, settings: FitSettings, seed: int) -> Fitted:
 
 
 def predict(problem: Problem, model: nn.Module, arm: Arm, rows: Rows) -> Array:
-    """What a fitted model predicts of some rows, as `bench.grnformer.metrics.measure` takes it."""
+    """Predictions of a fitted model for some rows, as `bench.grnformer.metrics.measure` takes it."""
     return problem.finish(_read(problem, model, arm, rows).numpy())
 
 

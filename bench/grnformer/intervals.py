@@ -37,12 +37,12 @@ class Interval:
 
     @property
     def above(self) -> bool:
-        """Whether it lies wholly above zero."""
+        """True where it lies wholly above zero."""
         return self.low > 0
 
     @property
     def below(self) -> bool:
-        """Whether it lies wholly below zero."""
+        """True where it lies wholly below zero."""
         return self.high < 0
 
 

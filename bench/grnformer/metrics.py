@@ -1,4 +1,4 @@
-"""How well changes, responses and classes are predicted, unit by unit.
+"""Metrics of predicted changes, responses and classes, unit by unit.
 
 Every metric is a mean of values, one to a unit of the test part, so that an interval can say how sure it is. Some
 metrics are no means of units: Pearson r and RMSE over all pairs, and the areas where cells are held out. Their units
@@ -37,7 +37,7 @@ LOWER_IS_BETTER = ("RMSE",)
 
 @dataclass(frozen=True)
 class Value:
-    """What a metric is at one unit."""
+    """The value of a metric at one unit."""
 
     unit: str
     metric: str

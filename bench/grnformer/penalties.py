@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 
 from ugrn.runtime.arrays import Doubles
 
 RIDGE = (0.01, 0.1, 1.0, 10.0, 100.0)  # in units of a row's mean squared length
 
 
-def ridge(x: NDArray[Any], y: NDArray[Any], penalty: float) -> Callable[[NDArray[Any]], Doubles]:
-    """Least squares with a penalty on the squared coefficients, and an intercept without one.
-
-    Solved in the rows' space: ``y_mean + (x' - x_mean) X^T (X X^T + penalty * s)^-1 (y - y_mean)``, s the mean squared
-    length of the centred rows.
+def ridge(x: NDArray[Any], y: NDArray[Any], penalty: float, intercept: bool = True) -> Ridge:
+    """Fitted ridge regression.
 
     Args:
         x: ``[n, k]``.
         y: ``[n, m]``.
-        penalty: of the coefficients.
-
-    Returns:
-        What predicts ``[n', m]`` from ``[n', k]``.
+        penalty: of the squared coefficients, in units of the mean squared length of the rows, centred if `intercept`.
+        intercept: with one, which has no penalty.
     """
-    centre, mean = (np.asarray(each, np.float64).mean(0) for each in (x, y))
-    rows = np.asarray(x, np.float64) - centre
-    kernel = rows @ rows.T
-    size = float(np.trace(kernel)) / len(kernel) or 1.0
-    weights = rows.T @ np.linalg.solve(kernel + penalty * size * np.eye(len(kernel)), y - mean)  # [k, m]
-    return lambda new: np.asarray(mean + (new - centre) @ weights)
+    rows = np.asarray(x, np.float64)
+    centred = rows - rows.mean(0) if intercept else rows
+    size = float((centred**2).sum(1).mean()) or 1.0
+    return Ridge(alpha=penalty * size, fit_intercept=intercept).fit(rows, y)
 
 
 def best(candidates: Iterable[tuple[float, Doubles]]) -> Doubles:

@@ -1,4 +1,4 @@
-"""What a model of perturbations has to beat.
+"""Baselines of perturbations: what a model of them has to beat.
 
 That simple models of this kind are hard to beat is the finding of Ahlmann-Eltze, Huber and Anders 2025, Nature Methods,
 doi:10.1038/s41592-025-02772-6, where the bilinear one is from.
@@ -33,7 +33,8 @@ def linear(data: Perturbations, split: Split, vectors: GeneVectors) -> Doubles:
     """Ridge regression from the perturbed gene's vector to the change."""
     rows, tried = [*split.validation, *split.test], []
     for penalty in RIDGE:
-        predicted = ridge(vectors.perturbed[split.train], filled(data, split), penalty)(vectors.perturbed[rows])
+        fitted = ridge(vectors.perturbed[split.train], filled(data, split), penalty)
+        predicted = fitted.predict(vectors.perturbed[rows])
         tried.append(_judged(predicted, data, split))
     return best(tried)
 
@@ -42,19 +43,15 @@ def bilinear(data: Perturbations, split: Split, vectors: GeneVectors) -> Doubles
     """Ridge regression with both genes' vectors: change = mean + p W g, p of the perturbed gene and g of the other.
 
     The W of two penalties is that of `linear` with every change replaced by its ridge regression on the genes'
-    vectors, ``U diag(s^2 / (s^2 + penalty)) U^T`` of their singular value decomposition.
+    vectors.
     """
     rows, tried = [*split.validation, *split.test], []
     mean = mean_change(data, split)
-    left, singular, _ = np.linalg.svd(vectors.genes.astype(np.float64), full_matrices=False)  # [G, E], [E]
-    squares = singular**2
-    size = float(squares.sum()) / len(left) or 1.0
     known = filled(data, split)
     for of_genes in RIDGE:
-        kept = squares / (squares + of_genes * size)  # [E]
-        smooth = mean + ((known - mean) @ left * kept) @ left.T
+        smooth = mean + ridge(vectors.genes, (known - mean).T, of_genes, intercept=False).predict(vectors.genes).T
         for penalty in RIDGE:
-            predicted = ridge(vectors.perturbed[split.train], smooth, penalty)(vectors.perturbed[rows])
+            predicted = ridge(vectors.perturbed[split.train], smooth, penalty).predict(vectors.perturbed[rows])
             tried.append(_judged(predicted, data, split))
     return best(tried)
 

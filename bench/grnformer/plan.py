@@ -1,4 +1,4 @@
-"""What an evaluation does: its tasks and settings, and a hash of all that decides its results."""
+"""The plan of an evaluation: its tasks and settings, and a hash of all that decides its results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ugrn.export.benchmark.benchmark import claim_folder, digest, versions
+from ugrn.export.benchmark.run_folder import claim_folder, digest, versions
 from ugrn.runtime.errors import InputError
 
 from .data import KINDS, TaskKind
@@ -23,7 +23,7 @@ FOLDERS: dict[TaskKind, str] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run evaluates.
+    """The choices of a run.
 
     Attributes:
         tasks: in the order of the report.
@@ -80,7 +80,7 @@ def make_plan(
 
 
 def fit_settings(quick: bool) -> dict[TaskKind, FitSettings]:
-    """How models of every task are fitted; `quick` with a third of the epochs."""
+    """Settings of the fits of every task; `quick` with a third of the epochs."""
     if not quick:
         return dict(SETTINGS)
     return {task: replace(each, epochs=max(1, each.epochs // 3)) for task, each in SETTINGS.items()}

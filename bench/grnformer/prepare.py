@@ -1,4 +1,4 @@
-"""What every fit of a data set shares: the cells' tokens, the genes, and the networks between them.
+"""Inputs that every fit of a data set shares: the cells' tokens, the genes, and the networks between them.
 
 No label, response or change of a test row is looked at. Networks of cell states are made of all cells' expression,
 those of test cells too: a state is no label.
@@ -38,7 +38,7 @@ NO_NAMES = "the artifact has no gene embeddings"
 
 @dataclass(frozen=True)
 class Resources:
-    """What data are prepared with.
+    """Models and limits that data are prepared with.
 
     Attributes:
         backbone: whose tokens are read.
@@ -62,18 +62,18 @@ class Prepared:
     Attributes:
         data: with the genes that are compared.
         inputs: of the models.
-        given: what the networks are made from.
+        material: what the networks are made from.
         names: of the networks' genes.
     """
 
     data: TaskData
     inputs: Inputs
-    given: ArmInputs
+    material: ArmInputs
     names: tuple[str, ...]
 
 
 def missing_arms(data: TaskData, scorer: Scorer) -> tuple[tuple[str, str], ...]:
-    """Arms that a data set has not, and why."""
+    """Arms that a data set has not, each with the reason."""
     missing = {} if scorer.artifact.embeddings is not None else {"text": NO_NAMES}
     by_state: tuple[str, ...] = ()
     why = ""
@@ -145,7 +145,7 @@ def _prepare_cells(data: DrugClass | DrugResponse, tools: Resources) -> Prepared
     cells = CellTokens.summed_up(backbone.tokens(ids, units), backbone.gene_tokens(ids))
     ugrn = strongest_targets(tools.scorer, names, tools.targets)
     missing = missing_arms(data, tools.scorer)
-    given = ArmInputs(
+    material = ArmInputs(
         ugrn=ugrn,
         likeness=_likeness(tools.scorer, names),
         by_group=None if "cell-type" in dict(missing) else _by_group(data, names, tools),
@@ -153,7 +153,7 @@ def _prepare_cells(data: DrugClass | DrugResponse, tools: Resources) -> Prepared
         measured=values[:, places],
         missing=missing,
     )
-    return Prepared(data, cells, given, tuple(names))
+    return Prepared(data, cells, material, tuple(names))
 
 
 def _prepare_changes(data: Perturbations, split: Split, tools: Resources) -> Prepared:
@@ -168,7 +168,7 @@ def _prepare_changes(data: Perturbations, split: Split, tools: Resources) -> Pre
     )
     ugrn = strongest_targets(tools.scorer, names, tools.targets)
     likeness, missing = _likeness(tools.scorer, names), missing_arms(data, tools.scorer)
-    given = ArmInputs(ugrn=ugrn, likeness=likeness, missing=missing)
+    material = ArmInputs(ugrn=ugrn, likeness=likeness, missing=missing)
     if data.control is not None:
         cells = np.full((len(data.control), len(names)), np.nan, np.float32)
         cells[:, measured] = data.control
@@ -176,9 +176,9 @@ def _prepare_changes(data: Perturbations, split: Split, tools: Resources) -> Pre
         columns[measured] = np.arange(len(measured))
         each = _by_cell(data.control, columns, ugrn)
         mean = Wiring(ugrn, cast(Array, each.weights).mean(0, keepdims=True))
-        given = replace(given, by_cell=mean, measured=cells)
+        material = replace(material, by_cell=mean, measured=cells)
     inputs = ChangeTokens(down, rest, backbone.gene_tokens(ids), perturbed, measured)
-    return Prepared(data, inputs, given, tuple(names))
+    return Prepared(data, inputs, material, tuple(names))
 
 
 def _distinct(names: list[str], scorer: Scorer) -> tuple[list[str], Rows]:

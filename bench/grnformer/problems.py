@@ -13,7 +13,6 @@ from typing import Protocol, cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor, nn
 
@@ -23,8 +22,7 @@ from .arms import Arm
 from .data import DrugClass, DrugResponse, Perturbations, Rows, Split, TaskData
 from .metrics import mean_change
 from .models import BaseTokens, ChangeModel, ClassModel, ModelSizes, ResponseModel
-
-Tokens = NDArray[np.float16]
+from .tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class CellTokens:
         return torch.from_numpy(self.tokens[cells].astype(np.float32))
 
     def plain(self, cells: Rows) -> BaseTokens:
-        """What heads standardise by, of the training cells."""
+        """Tokens of the training cells, by which heads standardise."""
         return BaseTokens(torch.from_numpy(self.pooled[cells]), torch.tensor(self.centre), self.spread)
 
 
@@ -89,11 +87,11 @@ class Problem(Protocol):
 
     @property
     def data(self) -> TaskData:
-        """What the rows are of."""
+        """The data that the rows are of."""
 
     @property
     def split(self) -> Split:
-        """Which rows are trained on, and which are predicted."""
+        """Rows to train on, and rows to predict."""
 
     def model(self, sizes: ModelSizes, networks: int) -> nn.Module:
         """A model before training."""
@@ -102,10 +100,10 @@ class Problem(Protocol):
         """Places in `rows`, part by part; in a drawn order where `random` is given."""
 
     def outputs(self, model: nn.Module, arm: Arm, rows: Rows) -> Tensor:
-        """What the model puts out for some rows."""
+        """Outputs of the model for some rows."""
 
     def loss(self, outputs: Tensor, rows: Rows) -> Tensor:
-        """How wrong outputs are: a mean over what is known."""
+        """Loss of outputs: a mean over what is known."""
 
     def finish(self, outputs: Array) -> Array:
         """Outputs as `bench.grnformer.metrics.measure` takes them."""
@@ -113,7 +111,7 @@ class Problem(Protocol):
 
 @dataclass(frozen=True)
 class ClassProblem:
-    """Which cells were treated."""
+    """Classification of cells, treated or not."""
 
     data: DrugClass
     split: Split
@@ -137,7 +135,7 @@ class ClassProblem:
 
 @dataclass(frozen=True)
 class ResponseProblem:
-    """How much of a drug a line takes. Rows of one line stand together, so that a line is read once."""
+    """Regression of responses of lines to drugs. Rows of one line stand together, so that a line is read once."""
 
     data: DrugResponse
     split: Split
@@ -179,7 +177,7 @@ class ResponseProblem:
 
 @dataclass(frozen=True)
 class ChangeProblem:
-    """How expression changes when a gene is perturbed."""
+    """Regression of changes when a gene is perturbed."""
 
     data: Perturbations
     split: Split

@@ -22,8 +22,8 @@ def read_tasks(folder: Path, kind: TaskKind, quick: bool = False) -> Sequence[Ta
         quick: the main data set alone, and of it every fourth cell line or cell, where rows are such.
 
     Raises:
-        InputError: files are missing, all of which are named, or cannot be read.
-        MissingExtraError: the drugs' structures cannot be read without rdkit.
+        InputError: files are missing, all of which are named, or cannot be read; or rdkit is not installed, without
+            which drugs' structures cannot be read.
     """
     inner = tasks_folder(folder)
     if kind == "perturbation":

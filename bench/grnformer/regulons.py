@@ -1,4 +1,4 @@
-"""Which of a network's regulons are active in the cells of a data set, as ``ugrn cell-networks`` tells it."""
+"""The regulons of a network that are active in the cells of a data set, as ``ugrn cell-networks`` tells it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ugrn.export.networks.cell_files import CellFile
 from ugrn.export.networks.network import Network
 from ugrn.export.networks.per_cell import CellNetworkSettings, thresholds
 from ugrn.runtime.arrays import Array
+from ugrn.runtime.progress import silent
 
 from .data import Rows
 
@@ -23,7 +24,7 @@ def active_regulons(
     network: Network,
     settings: CellNetworkSettings = CellNetworkSettings(),  # noqa: B008
 ) -> NDArray[np.bool_]:
-    """Whether the targets of every gene are active in every cell, ``[N, G]``.
+    """Bool ``[N, G]``, True where the targets of a gene are active in a cell.
 
     A gene of whose targets fewer than `settings.min_targets` are measured is active nowhere.
 
@@ -45,10 +46,6 @@ def active_regulons(
     members = sp.csc_array((np.ones(len(places[0])), places), shape=(features, network.genes))[:, scored]
     names = [str(row) for row in range(count)], [""] * features
     cells = CellFile(Path(), "", *names, sp.csr_array(values), False, {})
-    activity, credit = score_activities(cells, members, settings.top_share, _silent)
-    active[:, scored] = activity > thresholds(activity, above_chance(members, credit), _silent)
+    activity, credit = score_activities(cells, members, settings.top_share, silent)
+    active[:, scored] = activity > thresholds(activity, above_chance(members, credit), silent)
     return active
-
-
-def _silent(done: int, total: int) -> None:
-    """Report nothing."""

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import polars as pl
 
-from ugrn.export.benchmark.tables import DASH, Cell, Grid, cells_of, in_order, plain, to_markdown
+from ugrn.export.benchmark.tables import DASH, Cell, Grid, best_of, cells_of, in_order, plain, to_markdown
 
 from .data import KINDS
 from .differences import (
@@ -74,7 +74,7 @@ def report(results: pl.DataFrame, cautions: Mapping[str, Sequence[str]] | None =
 
 
 def verdict(found: Sequence[Place], judged: Sequence[Difference]) -> str:
-    """Whether the biology beats the random network, from the numbers: one line.
+    """One line from the numbers: the biology beats the random network, or it does not.
 
     Args:
         found: all places.
@@ -107,7 +107,7 @@ COUNTS = (
 
 
 def counts(judged: Sequence[Difference]) -> str:
-    """How often each arm is ahead of the random network, and behind it, by task."""
+    """Table of how often each arm is ahead of the random network, and behind it, by task."""
     tasks = [task for task in KINDS if any(each.place.task == task for each in judged)]
     lines = []
     for arm in in_order((each.arm for each in judged), ARMS):
@@ -134,9 +134,9 @@ def arms_table(place: Place) -> Grid:
 
 def _column(found: Sequence[Interval], metric: str) -> list[Cell]:
     """Texts of one metric; the best as shown, and its ties, are marked."""
-    rated = [round(each.mean, 3) for each in found if each.mean == each.mean]
-    best = (min if metric in LOWER_IS_BETTER else max)(rated, default=None)
-    return [((text_of(each), best is not None and round(each.mean, 3) == best),) for each in found]
+    known = [each.mean if each.mean == each.mean else None for each in found]
+    best = best_of(known, lowest=metric in LOWER_IS_BETTER)
+    return [((text_of(each), marked),) for each, marked in zip(found, best, strict=True)]
 
 
 def differences_table(place: Place, compared: Sequence[Difference]) -> Grid:

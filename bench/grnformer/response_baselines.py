@@ -1,4 +1,4 @@
-"""What a model of drug response has to beat: means of drugs and lines, and kernel ridge regression.
+"""Baselines of drug response, which a model has to beat: means of drugs and lines, and kernel ridge regression.
 
 A kernel says how alike two lines are, by their expression, and how alike two drugs are, by their fingerprints. Their
 sum gives a line the same preference for every drug; their product a preference of its own for drugs that are alike
@@ -44,7 +44,7 @@ def response_baselines(data: DrugResponse, split: Split) -> dict[str, Doubles]:
 
 
 def _effects(data: DrugResponse, split: Split) -> tuple[Callable[[Rows], Doubles], Callable[[Rows], Doubles]]:
-    """What lines and drugs add to the mean, by least squares: each in turn explains what the other leaves."""
+    """Effects of lines and of drugs beside the mean, by least squares: each in turn explains what the other leaves."""
     rows = split.train
     line, drug, left = data.line[rows], data.drug[rows], data.response[rows].astype(np.float64)
     left -= left.mean()

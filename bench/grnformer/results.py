@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 import polars as pl
 from numpy.typing import ArrayLike
 
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.atomic import replace_with
 
 from .data import KINDS, Split, TaskData
 from .metrics import measure
@@ -33,11 +31,6 @@ def results_of(data: TaskData, split: Split, arm: str, kind: ArmKind, seed: int,
     return pl.DataFrame(
         [{**shared, "unit": each.unit, "metric": each.metric, "value": each.value} for each in values], schema=SCHEMA
     )
-
-
-def write_results(results: pl.DataFrame, path: Path) -> None:
-    """Write results as Parquet; `path` is the old file or the whole new one."""
-    replace_with(path, lambda part: results.select(SCHEMA.names()).write_parquet(part))
 
 
 def check_results(results: pl.DataFrame) -> None:

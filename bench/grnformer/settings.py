@@ -1,5 +1,5 @@
-"""How the settings of ``ugrn evaluate-adapter`` were chosen: by the loss on validation rows, with the arms none and no
-edges alone. No network is looked at, and no test row of the seeds tried; they are rows of other seeds' tests too.
+"""The choice of the settings of ``python -m bench.grnformer``: by the loss on validation rows, with the arms none and
+no edges alone. No network is looked at, and no test row of the seeds tried; they are rows of other seeds' tests too.
 
     python -m bench.grnformer.settings ../shared/data --task drug-class
 """
@@ -63,7 +63,7 @@ def losses(prepared: Prepared, split: Split, seed: int, settings: FitSettings) -
     torch.set_num_threads(1)
     found = []
     for name in ARMS:
-        arm = make_arm(name, replace(prepared.given, measured=None), None, seed)
+        arm = make_arm(name, replace(prepared.material, measured=None), None, seed)
         fitted = fit(make_problem(prepared.data, split, prepared.inputs), arm, settings, seed)
         found.append((fitted.losses[0], fitted.losses[fitted.epoch], fitted.epoch, fitted.seconds))
     return found
@@ -76,15 +76,15 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=128)
     parser.add_argument("--sets", type=int, default=1, help="how many of the task's data sets")
     parser.add_argument("--jobs", type=int, default=2)
-    asked = parser.parse_args()
-    tools = Resources(frozen(open_base(None).loaded), load(), asked.genes)
-    for whole in read_tasks(asked.data, asked.task)[: asked.sets]:
+    options = parser.parse_args()
+    tools = Resources(frozen(open_base(None).loaded), load(), options.genes)
+    for whole in read_tasks(options.data, options.task)[: options.sets]:
         data, _ = usable(whole, tools)
         started = time.monotonic()
         jobs: list[tuple[Prepared, Split, int]] = []
         for seed in SEEDS:
             for split in splits(data, seed)[:2]:
-                prepared = prepare(data, split, tools) if not jobs or asked.task == "perturbation" else jobs[0][0]
+                prepared = prepare(data, split, tools) if not jobs or options.task == "perturbation" else jobs[0][0]
                 jobs.append((prepared, split, seed))
         print(f"\n{data.name}: {len(jobs)} splits, prepared in {time.monotonic() - started:.0f} s", flush=True)
         print(
@@ -93,9 +93,9 @@ def main() -> None:
             + " |"
         )
         print("|---|---|---|---|---|---|")
-        for settings in candidates(asked.task):
+        for settings in candidates(options.task):
             work = (delayed(losses)(*job, settings) for job in jobs)
-            mean = np.mean(Parallel(n_jobs=asked.jobs)(work), axis=0)
+            mean = np.mean(Parallel(n_jobs=options.jobs)(work), axis=0)
             cells = [f"{row[0]:.4f}, {row[1]:.4f}, {row[2]:.1f}, {row[3]:.1f}" for row in mean]
             name = f"{settings.sizes.hidden} | {settings.rate:g} | {settings.decay:g} | {settings.beta_rate:g}"
             print(f"| {name} | {' | '.join(cells)} |", flush=True)

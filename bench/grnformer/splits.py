@@ -1,4 +1,4 @@
-"""What is held out of a task's data: perturbations, cell lines, drugs, patients, or cells.
+"""Splits of a task's data, which hold out perturbations, cell lines, drugs, patients, or cells.
 
 A fifth is tested and a tenth chooses settings; the rest is trained on. Seeds draw independently of each other, so a
 unit may be tested under several.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ from ugrn.export.benchmark.plots import save
 from ugrn.export.benchmark.tables import DASH, Grid, cells_of, in_order, plain, to_markdown
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.atomic import replace_with
+from ugrn.runtime.progress import Notify
 
 from .differences import ARMS
 from .plots import differences_figure
 from .report import report
-from .results import SCHEMA, write_results
+from .results import SCHEMA
 
 FIT = ("task", "data", "split", "fold", "seed", "arm")
 FORMATS = {"edges": ",.0f", "genes": ",.0f", "shared": ".2f", "beta": ".3f", "epoch": ".1f"}
@@ -29,12 +30,12 @@ NETWORK_NOTE = (
 )
 
 
-def write(
+def write_summary(
     rows: pl.DataFrame,
     cautions: Mapping[str, Sequence[str]],
     metadata: Mapping[str, Any],
     folder: Path,
-    notify: Callable[[str], None],
+    notify: Notify,
 ) -> pl.DataFrame:
     """Write ``results.parquet``, ``fits.parquet``, ``settings.json``, ``RESULTS.md`` and, where there are networks to
     compare, ``differences.png``.
@@ -48,12 +49,12 @@ def write(
         The results.
     """
     results = rows.select(SCHEMA.names())
-    write_results(results, folder / "results.parquet")
+    replace_with(folder / "results.parquet", results.write_parquet)
     fits = fits_of(rows)
     replace_with(folder / "fits.parquet", fits.write_parquet)
     text = json.dumps(metadata, indent=1, default=str) + "\n"
     replace_with(folder / "settings.json", lambda part: part.write_text(text, encoding="utf-8"))
-    parts = [report(results, cautions).rstrip("\n"), *networks(fits), "## How this was made", made(metadata)]
+    parts = [report(results, cautions).rstrip("\n"), *networks(fits), "## How this was made", settings_list(metadata)]
     markdown = "\n\n".join(parts) + "\n"
     replace_with(folder / "RESULTS.md", lambda part: part.write_text(markdown, encoding="utf-8"))
     try:
@@ -71,7 +72,7 @@ def fits_of(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def networks(fits: pl.DataFrame) -> list[str]:
-    """How large the arms' networks are and how much they have in common with ugrn's, data set by data set."""
+    """Tables of the sizes of the arms' networks and of what they have in common with ugrn's, data set by data set."""
     parts = ["## The networks and the fits", NETWORK_NOTE]
     for (task, data), own in fits.group_by("task", "data", maintain_order=True):
         lines = []
@@ -85,7 +86,7 @@ def networks(fits: pl.DataFrame) -> list[str]:
     return parts
 
 
-def made(metadata: Mapping[str, Any]) -> str:
+def settings_list(metadata: Mapping[str, Any]) -> str:
     """Settings, one line to each; nested ones in brackets."""
     return "\n".join(f"- {plain(name)}: {plain(_text(value))}" for name, value in metadata.items())
 

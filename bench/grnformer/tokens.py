@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of cells: their tokens behind its last layer, computed once for a data set.
+"""Tokens of cells by a frozen backbone: those behind its last layer, computed once for a data set.
 
 The tokens do not depend on what is fitted on them, so all networks and seeds share them. Shapes: N cells, P visible
 genes, d width of a token.
@@ -25,9 +25,10 @@ from ugrn.runtime.files.annotations import Groups
 from ugrn.runtime.files.matrices import DenseMatrix
 from ugrn.runtime.genes.names import GeneNames
 
+from .data import Rows
+
 BATCH = 64
 Tokens = NDArray[np.float16]
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

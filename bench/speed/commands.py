@@ -18,7 +18,7 @@ NETWORK = (1_600, 19_000)
 RUNS = 3
 
 
-def run(bench: Bench) -> Rows:
+def time_commands(bench: Bench) -> Rows:
     """One row per command: ``ugrn score`` by median of three runs, ``ugrn network`` run once."""
     symbols = np.array(open_artifact(bundled_artifact()).names.symbols)
     quick = bench.sizes.quick

@@ -26,7 +26,7 @@ NOT_COUNTED = ("Einsum", "Attention", "MultiHeadAttention", "GroupQueryAttention
 
 @dataclass(frozen=True)
 class Count:
-    """What one pass over all feeds does.
+    """Operations of one pass over all feeds.
 
     Attributes:
         operations: of the matrix products.

@@ -44,7 +44,7 @@ QUICK_AXES = {
 }
 
 
-def table(bench: Bench) -> Rows:
+def measure_throughput(bench: Bench) -> Rows:
     """One row per model, context size and number of targets; the bundled artifact's own context first."""
     quick = bench.sizes.quick
     contexts, targets = ((8, 16), (20, 50)) if quick else (CONTEXTS, TARGETS)
@@ -59,7 +59,7 @@ def table(bench: Bench) -> Rows:
     return rows
 
 
-def run(bench: Bench) -> Rows:
+def fit_growth(bench: Bench) -> Rows:
     """One row per model and axis, with its points and the fit."""
     return [
         _axis(bench, model, axis, fixed, sizes)

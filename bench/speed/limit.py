@@ -16,7 +16,7 @@ GRAPHS = {"vvp": ("vvp",), "gdt": PROBES}
 MOST_SOURCES = 64  # offered to the runtime, which takes what its memory budget allows
 
 
-def run(bench: Bench) -> Rows:
+def measure_limit(bench: Bench) -> Rows:
     """One row per model, graph and number of threads, shapes as the runtime feeds them.
 
     The workers of `ugrn network` run a graph on one thread each; `ugrn score` runs it on all of them.
@@ -69,7 +69,7 @@ def _graph(bench: Bench, model: str, graph: str, threads: int) -> dict[str, Any]
 
 
 def _passes(feeds: list[Any]) -> int:
-    """How many of the feeds ask for the first feed's targets: those that share out its levels."""
+    """Number of the feeds that ask for the first feed's targets: those that share out its levels."""
     return sum(feed[4][0] == feeds[0][4][0] for feed in feeds)
 
 

@@ -1,4 +1,4 @@
-"""What one would pick instead for a network from cells: GENIE3, GRNBoost2 and RegDiffusion, on the same genes.
+"""The alternatives for a network from cells: GENIE3, GRNBoost2 and RegDiffusion, on the same genes.
 
 GENIE3 and GRNBoost2 are this project's own (`ugrn.export.benchmark.classical`), with all cores. They learn from the
 data set's cells; `ugrn` reads no cells here, so the times compare effort, not the same answer.
@@ -28,7 +28,7 @@ DATASET, NETWORK = "hHEP", "string"
 QUICK = (5, 12, 60)  # sources, genes, cells
 
 
-def run(bench: Bench) -> tuple[Rows, list[str]]:
+def compare_peers(bench: Bench) -> tuple[Rows, list[str]]:
     """One row per method, run once each; and why any is missing."""
     try:
         sets = read_datasets(bench.data, smallest=True)

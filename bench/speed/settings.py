@@ -1,4 +1,4 @@
-"""What the sections share: sizes, settings, and the artifacts, made when first needed."""
+"""Shared by the sections: sizes, settings, and the artifacts, made when first needed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass
 class Sizes:
-    """How much is measured. `tiny` replaces all by what runs in seconds and says nothing.
+    """Sizes of what is measured. `tiny` replaces all by what runs in seconds and says nothing.
 
     Attributes:
         scgpt: size of the random scGPT.
@@ -105,7 +105,7 @@ class Bench:
 
 
 def runtime_feeds(prober: Prober, sources: int, targets: int) -> tuple[int, dict[str, list[Arrays]]]:
-    """How many sources the runtime takes at once out of `sources`, and what it then feeds each graph for one block.
+    """Number of sources that the runtime takes at once out of `sources`, and its feeds of each graph for one block.
 
     The block is the runtime's own: `Prober.cells` runs on stand-ins for its sessions that record.
     """

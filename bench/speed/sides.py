@@ -36,7 +36,7 @@ Call = Callable[[], object]
 Part = Callable[[Inputs], object]
 
 
-def run(bench: Bench) -> Rows:
+def compare_sides(bench: Bench) -> Rows:
     """One row per model; agreement is checked before anything is timed."""
     return [_model(bench, model) for model in MODELS]
 

@@ -21,10 +21,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import commands, growth, limit, peers, sides
+from .commands import time_commands
+from .growth import fit_growth, measure_throughput
+from .limit import measure_limit
 from .machine import metadata
+from .peers import compare_peers
 from .report import markdown
 from .settings import Bench, Sizes
+from .sides import compare_sides
 
 SECTIONS = ("limit", "sides", "throughput", "growth", "commands", "peers")
 
@@ -48,16 +52,21 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def measure(bench: Bench, only: tuple[str, ...]) -> dict[str, Any]:
+def measure_sections(bench: Bench, only: tuple[str, ...]) -> dict[str, Any]:
     """Section -> rows; ``notes`` says what could not be measured."""
     found: dict[str, Any] = {}
-    runs = {"limit": limit.run, "sides": sides.run, "throughput": growth.table, "growth": growth.run}
-    runs["commands"] = commands.run
+    measures = {
+        "limit": measure_limit,
+        "sides": compare_sides,
+        "throughput": measure_throughput,
+        "growth": fit_growth,
+        "commands": time_commands,
+    }
     for name in only:
         if name == "peers":
-            found[name], found["notes"] = peers.run(bench)
+            found[name], found["notes"] = compare_peers(bench)
         else:
-            found[name] = runs[name](bench)
+            found[name] = measures[name](bench)
     return found
 
 
@@ -76,26 +85,28 @@ def older(path: Path | None, machine: dict[str, str], quick: bool) -> dict[str, 
 
 
 def main() -> None:
-    asked = parse()
-    sizes = Sizes.tiny() if asked.quick else Sizes()
-    if asked.repeats:
-        sizes.repeats = asked.repeats
-    machine = metadata(asked.provider)
+    options = parse()
+    sizes = Sizes.tiny() if options.quick else Sizes()
+    if options.repeats:
+        sizes.repeats = options.repeats
+    machine = metadata(options.provider)
     with tempfile.TemporaryDirectory() as name:
-        folder = (asked.folder or Path(name)) / ("tiny" if asked.quick else "real")
+        folder = (options.folder or Path(name)) / ("tiny" if options.quick else "real")
         folder.mkdir(parents=True, exist_ok=True)
-        bench = Bench(folder, sizes, asked.provider, asked.data, asked.full, lambda line: print(line, file=sys.stderr))
-        results = older(asked.json, machine, asked.quick) | measure(bench, tuple(asked.only))
-    results |= {"machine": machine, "quick": asked.quick, "date": time.strftime("%Y-%m-%d")}
+        bench = Bench(
+            folder, sizes, options.provider, options.data, options.full, lambda line: print(line, file=sys.stderr)
+        )
+        results = older(options.json, machine, options.quick) | measure_sections(bench, tuple(options.only))
+    results |= {"machine": machine, "quick": options.quick, "date": time.strftime("%Y-%m-%d")}
     results["command"] = shlex.join(["python", "-m", "bench.speed.throughput", *sys.argv[1:]])
-    if asked.latency:
-        results["latency"] = latencies(asked.latency)
+    if options.latency:
+        results["latency"] = latencies(options.latency)
     page = markdown(results)
     print(page)
-    if asked.json:
-        asked.json.write_text(json.dumps(results, indent=1) + "\n")
-    if asked.markdown:
-        asked.markdown.write_text(page)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(page)
 
 
 if __name__ == "__main__":

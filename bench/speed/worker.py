@@ -39,9 +39,9 @@ def measure(
         context: genes of the virtual cell; the artifact's own where None.
         pairs: how many of the pairs to score; all where None.
     """
-    asked = {"artifact": artifact and str(artifact), "context": context, "sources": sources, "targets": targets}
-    asked |= {"pairs": pairs, "repeats": repeats, "provider": provider}
-    command = [sys.executable, "-m", "bench.speed.worker", json.dumps(asked)]
+    settings = {"artifact": artifact and str(artifact), "context": context, "sources": sources, "targets": targets}
+    settings |= {"pairs": pairs, "repeats": repeats, "provider": provider}
+    command = [sys.executable, "-m", "bench.speed.worker", json.dumps(settings)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -71,25 +71,25 @@ def _frame(scorer: Scorer, sources: int, targets: int, pairs: int | None) -> pl.
 
 
 def main() -> None:
-    asked = json.loads(sys.argv[1])
-    scorer = load(asked["artifact"], provider=asked["provider"])
-    if asked["context"] is not None:
-        scorer = Scorer(with_context(scorer.artifact, asked["context"]), scorer.settings)
-    frame = _frame(scorer, asked["sources"], asked["targets"], asked["pairs"])
+    settings = json.loads(sys.argv[1])
+    scorer = load(settings["artifact"], provider=settings["provider"])
+    if settings["context"] is not None:
+        scorer = Scorer(with_context(scorer.artifact, settings["context"]), scorer.settings)
+    frame = _frame(scorer, settings["sources"], settings["targets"], settings["pairs"])
     scorer.score(frame.head(1))
     seconds = []
-    for _ in range(asked["repeats"]):
+    for _ in range(settings["repeats"]):
         started = time.perf_counter()
         scored = scorer.score(frame)
         seconds.append(time.perf_counter() - started)
     wall = statistics.median(seconds)
     found = {
         "context": len(scorer.artifact.context),
-        "sources": asked["sources"],
+        "sources": settings["sources"],
         "targets": frame["target"].n_unique(),
         "pairs": len(scored),
         "seconds": wall,
-        "seconds_per_source": wall / asked["sources"],
+        "seconds_per_source": wall / settings["sources"],
         "pairs_per_s": len(scored) / wall,
         "rss_mib": peak_mib(),
     }

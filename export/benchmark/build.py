@@ -1,8 +1,8 @@
-"""Which methods a run compares: the paper's, the controls, the classical ones."""
+"""The methods that a run compares: the paper's, the controls, the classical ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from ugrn.runtime import Scorer
 from ugrn.runtime.arrays import Array
 from ugrn.runtime.files.atomic import replace_with
+from ugrn.runtime.progress import Notify, StageProgress
 from ugrn.runtime.translator.translator import EMB, PROBES
 
 from ..pretrain.corpus import build_corpus, spectral_embeddings
@@ -38,7 +39,7 @@ QUICK_CLASSICAL = ("Pearson", "Spearman")
 
 @dataclass(frozen=True)
 class Sources:
-    """What the controls are made of; a control whose source is not given is left out.
+    """The material of the controls; a control whose source is not given is left out.
 
     Attributes:
         genes: folder of gene tables, for the genes' names.
@@ -55,6 +56,20 @@ class Sources:
     attention: Scorer | None = None
 
 
+def sources_of(
+    data: Path, gene_embeddings: Path | None, gene_sets: Path | None, attention: Scorer | None, quick: bool
+) -> Sources:
+    """The sources of a run: what is given, and unless `quick` the folders genes, corpus and averages of the data."""
+    folders = [data / name for name in ("genes", "corpus", "averages") if (data / name).is_dir() and not quick]
+    return Sources(
+        genes=next((each for each in folders if each.name == "genes"), None),
+        gene_embeddings=gene_embeddings,
+        gene_sets=gene_sets,
+        expression=tuple(each for each in folders if each.name != "genes"),
+        attention=attention,
+    )
+
+
 def build_groups(
     scorer: Scorer,
     training: Training,
@@ -63,8 +78,8 @@ def build_groups(
     folder: Path,
     quick: bool,
     jobs: int,
-    notify: Callable[[str], None],
-    progress: Callable[[str, int, int], None],
+    notify: Notify,
+    progress: StageProgress,
 ) -> list[Group]:
     """All groups of methods that the given sources allow; what they keep goes to `folder`."""
     groups = [
@@ -75,9 +90,7 @@ def build_groups(
     return groups + [classical_group(name, jobs, training.config.seed) for name in names]
 
 
-def _paper(
-    scorer: Scorer, training: Training, sources: Sources, progress: Callable[[str, int, int], None]
-) -> list[Group]:
+def _paper(scorer: Scorer, training: Training, sources: Sources, progress: StageProgress) -> list[Group]:
     """The paper's columns, and where the artifact has gene embeddings, their products."""
     names, table = scorer.artifact.names, scorer.artifact.embeddings
     probes = ProbeFeatures(scorer, lambda what, done, total: progress(f"probing {what}", done, total))
@@ -121,23 +134,15 @@ def _controls(
     data: Iterable[DataSet],
     sources: Sources,
     folder: Path,
-    notify: Callable[[str], None],
-    progress: Callable[[str, int, int], None],
+    notify: Notify,
+    progress: StageProgress,
 ) -> list[Group]:
     names = scorer.artifact.names
     (folder / "random").mkdir(parents=True, exist_ok=True)
     twin = Scorer(controls.random_weights(scorer.artifact, folder / "random", seed=1), scorer.settings)
-    every = {"random weights": PROBES}
+    probes = ProbeFeatures(twin, lambda what, done, total: progress(f"probing {what}, random weights", done, total))
     groups = [
-        translated(
-            "random weights",
-            "control",
-            ProbeFeatures(twin, lambda what, done, total: progress(f"probing {what}, random weights", done, total)),
-            names,
-            training,
-            {},
-            every,
-        ),
+        translated("random weights", "control", probes, names, training, {}, {"random weights": PROBES}),
         direct("symbol n-grams", "control", controls.symbol_ngrams),
         direct(
             "training degree",
@@ -145,6 +150,16 @@ def _controls(
             lambda data: controls.training_degree(training.data, training.network, data, names),
         ),
     ]
+    for name, table in _control_tables(scorer, data, sources, folder, notify).items():
+        groups += _table_controls(name, table, scorer, training)
+    return groups
+
+
+def _control_tables(
+    scorer: Scorer, data: Iterable[DataSet], sources: Sources, folder: Path, notify: Notify
+) -> dict[str, Array]:
+    """Tables ``[V, E]`` of genes by name, those that the sources allow."""
+    names = scorer.artifact.names
     vocabulary = None if sources.genes is None else read_vocabulary(sources.genes)
     tables: dict[str, Array] = {}
     if sources.gene_embeddings is not None:
@@ -157,9 +172,7 @@ def _controls(
         notify("co-expression of the pretraining data")
         vocabulary = replace(vocabulary, symbols=names.symbols)
         tables["co-expression"] = spectral_embeddings(build_corpus(sources.expression, vocabulary), RANK)
-    for name, table in tables.items():
-        groups += _table_controls(name, table, scorer, training)
-    return groups
+    return tables
 
 
 def _table_controls(name: str, table: Array, scorer: Scorer, training: Training) -> Sequence[Group]:
@@ -177,9 +190,7 @@ def _table_controls(name: str, table: Array, scorer: Scorer, training: Training)
     )
 
 
-def _embedded(
-    vocabulary: Vocabulary, scorer: Scorer, data: Iterable[DataSet], folder: Path, notify: Callable[[str], None]
-) -> Array:
+def _embedded(vocabulary: Vocabulary, scorer: Scorer, data: Iterable[DataSet], folder: Path, notify: Notify) -> Array:
     """Embeddings ``[V, E]`` of the descriptions of the data sets' genes, their mean elsewhere; kept in the folder."""
     kept, names = folder / "text.npy", scorer.artifact.names
     if not kept.exists():

@@ -1,4 +1,4 @@
-"""What knows nothing of pairs, or knows it from elsewhere: the scores a method must beat to be believed."""
+"""Controls that know nothing of pairs, or know it from elsewhere: the scores a method must beat to be believed."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class DataSet:
 
 
 def networks_folder(folder: Path) -> Path:
-    """Where a data folder's networks are: itself, or its folder ``beeline``."""
+    """The folder of a data folder's networks: itself, or its folder ``beeline``."""
     inner = folder / "beeline"
     return inner if inner.is_dir() and not (folder / "edges.parquet").exists() else folder
 

@@ -25,7 +25,7 @@ DRAWS_NATURAL = 50  # of the bootstrap over a million pairs
 
 @dataclass(frozen=True)
 class Protocol:
-    """How cells are evaluated.
+    """Settings of the evaluation of cells.
 
     Attributes:
         seeds: draws of negatives.
@@ -72,7 +72,7 @@ class Sample:
     unseen: NDArray[np.int8]
 
     def of_group(self, group: str) -> NDArray[np.bool_]:
-        """Which pairs belong to a group."""
+        """Bool ``[N]``, the pairs of a group."""
         wanted = {"one unseen": 1, "both unseen": 2}
         return np.ones(len(self.pairs), bool) if group == "all" else self.unseen == wanted[group]
 
@@ -138,7 +138,7 @@ def _of_pairs(cell: Cell, sample: Sample, matrix: Array) -> Array:
 
 
 def _covers(cell: Cell, sample: Sample, scores: Array) -> bool:
-    """Whether a method scores every pair: one that was given fewer genes is not compared with the others."""
+    """True where a method scores every pair: one that was given fewer genes is not compared with the others."""
     return not bool(np.isnan(_of_pairs(cell, sample, scores)).any())
 
 

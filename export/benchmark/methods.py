@@ -28,7 +28,7 @@ SOURCES_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Scored:
-    """What a group gives one data set: score and probability matrices ``[S, G]`` by method."""
+    """The scores of a group for one data set: score and probability matrices ``[S, G]`` by method."""
 
     scores: Mapping[str, Array]
     probabilities: Mapping[str, Array] = field(default_factory=dict)

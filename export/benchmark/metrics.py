@@ -1,4 +1,4 @@
-"""How well scores rank a network's edges, and how sure that is.
+"""Measures of how well scores rank a network's edges, and of how sure that is.
 
 Everything is about N pairs with ``labels [N]`` (1 edge, 0 not), ``scores [N]`` (higher is likelier an edge; infinite
 is allowed, nan is not) and ``sources [N]`` (one integer per source gene). Tied scores are one threshold, so the
@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ugrn.runtime.arrays import Doubles
+from ugrn.runtime.arrays import Doubles, Ids
 from ugrn.runtime.errors import InputError
 
 from ..training import calibration
-
-Rows = NDArray[np.int64]
 
 BLOCK = 1 << 15  # weights handled at once: few enough for the processor's cache
 TINY = np.finfo(np.float64).tiny
@@ -35,13 +33,13 @@ class Ranking:
     Row N and source S are nobody's. They weigh nothing and come first, so that running sums start at zero.
     """
 
-    positives: Rows  # [1 + P] rows of the edges
-    negatives: Rows  # [1 + Q] rows of the others
-    found: Rows  # [1 + T] how many edges score at least as high as the threshold
-    reached: Rows  # [1 + T] how many others do
-    above: Rows  # [1 + T] how many others score strictly higher
-    names: Rows  # [S] the distinct sources, sorted
-    codes: Rows  # [N + 1] place of each row's source in `names`
+    positives: Ids  # [1 + P] rows of the edges
+    negatives: Ids  # [1 + Q] rows of the others
+    found: Ids  # [1 + T] how many edges score at least as high as the threshold
+    reached: Ids  # [1 + T] how many others do
+    above: Ids  # [1 + T] how many others score strictly higher
+    names: Ids  # [S] the distinct sources, sorted
+    codes: Ids  # [N + 1] place of each row's source in `names`
     balanced: bool  # whether both classes weigh the same in total, so that chance AUPRC is 0.5
 
     def auprc(self, weights: ArrayLike | None = None) -> float:
@@ -62,7 +60,7 @@ class Ranking:
         beaten = others - (negative[self.above] + negative[self.reached])[1:] / 2  # [T]
         return float(np.diff(positive[self.found]) @ beaten) / edges / others
 
-    def auprc_of_draws(self, counts: Rows) -> Doubles:
+    def auprc_of_draws(self, counts: Ids) -> Doubles:
         """AUPRC ``[D]`` under D sets of source counts ``[D, S + 1]``, of which the last column is zero."""
         positive, negative = self.codes[self.positives], self.codes[self.negatives]
         step = max(1, BLOCK // len(self.codes))
@@ -194,7 +192,7 @@ def early_precision_ratio(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def direction_accuracy(forward: ArrayLike, backward: ArrayLike) -> float:
-    """How often an edge (i, j) scores higher than (j, i), which is no edge; ties count one half, scores are ``[E]``."""
+    """Share of edges (i, j) that score higher than (j, i), no edge; ties count one half, scores are ``[E]``."""
     there, back = _checked(forward, backward)
     return float(((there > back) + (there == back) / 2).mean()) if len(there) else float("nan")
 
@@ -207,7 +205,7 @@ def reliability(
     return calibration.reliability(label, probability, weight, bins)
 
 
-def _names(rankings: Sequence[Ranking]) -> Rows:
+def _names(rankings: Sequence[Ranking]) -> Ids:
     return np.unique(np.concatenate([ranking.names for ranking in rankings]))
 
 

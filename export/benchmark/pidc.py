@@ -74,7 +74,7 @@ def puc(bins: Ids, progress: Progress = silent) -> Doubles:
 
 
 def specific_information(members: Array, target: int) -> tuple[Doubles, Doubles]:
-    """What each gene X says about each bin z of a target: ``sum_x p(x|z) log(p(x|z) / p(x))``, in nats.
+    """The information of each gene X about each bin z of a target: ``sum_x p(x|z) log(p(x|z) / p(x))``, in nats.
 
     Args:
         members: 1 where a cell's value of a gene is in a bin, else 0, ``[cells, genes, bins]``.

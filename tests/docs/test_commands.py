@@ -34,7 +34,7 @@ NOT_RUN = {
     "cmake --build": "as above",
     "build/probe": "as above",
     "ugrn benchmark": "needs real networks; tests/export/benchmark/test_benchmark.py runs it on a small folder",
-    "ugrn evaluate-adapter": "needs the tasks' data; tests/bench/grnformer/test_run_tasks.py runs the command",
+    "python -m bench.grnformer": "needs the tasks' data; tests/bench/grnformer/test_evaluation.py runs it",
 }
 SMALL = {  # what is added so that the command ends within seconds
     "ugrn pretrain": "--steps 2 --width 16 --layers 1 --heads 2 --gene-embeddings embeddings.parquet",

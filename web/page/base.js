@@ -1,8 +1,4 @@
-"use strict";
-// The page's data, unpacked, and the few helpers that all parts share.
-
-const at = (id) => document.getElementById(id);
-const data = JSON.parse(at("data").textContent);
+// The edges, unpacked, and the few helpers that all parts of a report share.
 
 function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer;
@@ -18,17 +14,6 @@ const edges = {
 };
 const probability = edges.columns[0].values;
 const state = { gene: -1, edge: -1 };
-
-/** A new element; text is always text, never markup. */
-function make(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
 
 const count = (number, one, many = one + "s") => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 

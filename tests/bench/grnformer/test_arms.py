@@ -22,7 +22,7 @@ def draw(random: np.random.Generator, genes: int = GENES, top: int = TOP) -> Net
 
 
 @pytest.fixture
-def given(random: np.random.Generator) -> ArmInputs:
+def material(random: np.random.Generator) -> ArmInputs:
     ugrn = draw(random)
     groups = random.integers(3, size=CELLS)
     active = random.random((CELLS, GENES)) < 0.5
@@ -44,29 +44,29 @@ def edges_of(network: Network) -> set[tuple[int, int]]:
     return set(zip(network.sources.tolist(), network.targets.tolist(), strict=True))
 
 
-def test_arms_have_the_promised_degrees(given: ArmInputs) -> None:
+def test_arms_have_the_promised_degrees(material: ArmInputs) -> None:
     train = np.arange(30)
-    out, into = degrees(given.ugrn)
-    random = make_arm("random", given, train, 0).wirings[0].network
+    out, into = degrees(material.ugrn)
+    random = make_arm("random", material, train, 0).wirings[0].network
     assert degrees(random) == (out, into)
-    assert edges_of(random) != edges_of(given.ugrn)
+    assert edges_of(random) != edges_of(material.ugrn)
     for name in ("co-expression", "text"):
-        network = make_arm(name, given, train, 0).wirings[0].network
+        network = make_arm(name, material, train, 0).wirings[0].network
         assert degrees(network)[0] == out
         assert not (network.sources == network.targets).any()
-    assert len(make_arm("no edges", given, train, 0).wirings[0].network) == 0
-    assert make_arm("none", given, train, 0).wirings == ()
-    assert make_arm("ugrn", given, train, 0).wirings[0].network is given.ugrn
-    assert [len(make_arm(name, given, train, 0).wirings) for name in ("cell-type", "cell-specific", "both")] == [
+    assert len(make_arm("no edges", material, train, 0).wirings[0].network) == 0
+    assert make_arm("none", material, train, 0).wirings == ()
+    assert make_arm("ugrn", material, train, 0).wirings[0].network is material.ugrn
+    assert [len(make_arm(name, material, train, 0).wirings) for name in ("cell-type", "cell-specific", "both")] == [
         1,
         1,
         2,
     ]
 
 
-def test_random_arms_of_states_have_as_many_targets_in_every_state(given: ArmInputs) -> None:
+def test_random_arms_of_states_have_as_many_targets_in_every_state(material: ArmInputs) -> None:
     for name in BY_STATE:
-        own, drawn = (make_arm(each, given, None, 0).wirings for each in (name, LIKE[name]))
+        own, drawn = (make_arm(each, material, None, 0).wirings for each in (name, LIKE[name]))
         assert len(own) == len(drawn)
         for old, new in zip(own, drawn, strict=True):
             assert degrees(old.network) == degrees(new.network)
@@ -96,26 +96,26 @@ def test_random_arms_share_no_more_than_chance_where_the_states_together_have_al
     assert 0.7 * chance < np.mean(shared) < 1.3 * chance
 
 
-def test_seeds_draw_other_random_networks_and_the_same_one_again(given: ArmInputs) -> None:
-    drawn = [edges_of(make_arm("random", given, None, seed).wirings[0].network) for seed in (0, 1, 0)]
+def test_seeds_draw_other_random_networks_and_the_same_one_again(material: ArmInputs) -> None:
+    drawn = [edges_of(make_arm("random", material, None, seed).wirings[0].network) for seed in (0, 1, 0)]
     assert drawn[0] == drawn[2] != drawn[1]
 
 
-def test_text_links_those_of_the_most_alike_names(given: ArmInputs) -> None:
-    network = make_arm("text", given, None, 0).wirings[0].network
-    assert given.likeness is not None
+def test_text_links_those_of_the_most_alike_names(material: ArmInputs) -> None:
+    network = make_arm("text", material, None, 0).wirings[0].network
+    assert material.likeness is not None
     for gene in range(GENES):
-        alike = {other: float(given.likeness[gene, other]) for other in range(GENES) if other != gene}
+        alike = {other: float(material.likeness[gene, other]) for other in range(GENES) if other != gene}
         wanted = set(sorted(alike, key=lambda other: -alike[other])[:TOP])
         assert set(network.targets[network.sources == gene].tolist()) == wanted
 
 
-def test_no_test_cell_is_seen_by_coexpression(given: ArmInputs, random: np.random.Generator) -> None:
+def test_no_test_cell_is_seen_by_coexpression(material: ArmInputs, random: np.random.Generator) -> None:
     train = np.sort(random.choice(CELLS, 30, replace=False))
-    changed = np.array(given.measured)
+    changed = np.array(material.measured)
     changed[np.setdiff1d(np.arange(CELLS), train)] = 1e3 * random.normal(size=(20, GENES))
-    other = replace(given, measured=changed)
-    before, after = (make_arm("co-expression", each, train, 0) for each in (given, other))
+    other = replace(material, measured=changed)
+    before, after = (make_arm("co-expression", each, train, 0) for each in (material, other))
     assert edges_of(before.wirings[0].network) == edges_of(after.wirings[0].network)
     assert before.links is not None
     assert after.links is not None
@@ -124,11 +124,11 @@ def test_no_test_cell_is_seen_by_coexpression(given: ArmInputs, random: np.rando
     assert edges_of(seen.wirings[0].network) != edges_of(before.wirings[0].network)
 
 
-def test_unmeasured_genes_have_random_links(given: ArmInputs) -> None:
-    values = np.array(given.measured)
+def test_unmeasured_genes_have_random_links(material: ArmInputs) -> None:
+    values = np.array(material.measured)
     values[:, 7] = np.nan
     first, second = (
-        make_arm("co-expression", replace(given, measured=values), None, seed).wirings[0].network for seed in (0, 1)
+        make_arm("co-expression", replace(material, measured=values), None, seed).wirings[0].network for seed in (0, 1)
     )
     of_seven = [set(each.targets[each.sources == 7].tolist()) for each in (first, second)]
     assert [len(each) for each in of_seven] == [TOP, TOP]
@@ -148,10 +148,10 @@ def test_every_state_has_its_own_edges(random: np.random.Generator) -> None:
 
 
 def test_a_share_of_the_edges_is_replaced_and_weights_stay_with_theirs(
-    given: ArmInputs, random: np.random.Generator
+    material: ArmInputs, random: np.random.Generator
 ) -> None:
     for name in ("ugrn", "cell-specific", "both"):
-        arm = make_arm(name, given, None, 0)
+        arm = make_arm(name, material, None, 0)
         changed = arm.perturbed(0.2, random)
         assert arm.links is not None
         for old, new in zip(arm.wirings, changed.wirings, strict=True):
@@ -166,29 +166,29 @@ def test_a_share_of_the_edges_is_replaced_and_weights_stay_with_theirs(
             for place, key in enumerate(new.network.keys().tolist()):
                 wanted = old.weights[:, keys[key]] if key in keys else old.weights.mean(1)
                 assert np.array_equal(new.weights[:, place], wanted)
-    assert make_arm("no edges", given, None, 0).perturbed(0.2, random).wirings[0].edges().sources.shape == (0,)
+    assert make_arm("no edges", material, None, 0).perturbed(0.2, random).wirings[0].edges().sources.shape == (0,)
 
 
-def test_descriptions_count_what_cells_have(given: ArmInputs) -> None:
-    arm = make_arm("cell-specific", given, None, 0)
-    assert given.by_cell is not None
-    assert given.by_cell.weights is not None
-    found = describe(arm, given.ugrn)
-    assert found["edges"] == pytest.approx(given.by_cell.weights.sum(1).mean())
+def test_descriptions_count_what_cells_have(material: ArmInputs) -> None:
+    arm = make_arm("cell-specific", material, None, 0)
+    assert material.by_cell is not None
+    assert material.by_cell.weights is not None
+    found = describe(arm, material.ugrn)
+    assert found["edges"] == pytest.approx(material.by_cell.weights.sum(1).mean())
     assert found["shared"] == 1.0
-    union = make_arm("cell-type", given, None, 0)
+    union = make_arm("cell-type", material, None, 0)
     weights = union.wirings[0].edges(np.arange(CELLS)).weights
     assert isinstance(weights, torch.Tensor)
-    own = np.isin(union.wirings[0].network.keys(), given.ugrn.keys())
-    described = describe(union, given.ugrn)
+    own = np.isin(union.wirings[0].network.keys(), material.ugrn.keys())
+    described = describe(union, material.ugrn)
     assert described["edges"] == pytest.approx(GENES * TOP)
     assert described["shared"] == pytest.approx(float(weights[:, own].sum() / weights.sum()))
-    assert np.isnan(describe(make_arm("none", given, None, 0), given.ugrn)["shared"])
+    assert np.isnan(describe(make_arm("none", material, None, 0), material.ugrn)["shared"])
 
 
-def test_arms_that_are_missing_are_left_out(given: ArmInputs) -> None:
-    assert given.arms == ARMS
-    assert replace(given, missing=(("both", "why"),)).arms == ARMS[:-1]
+def test_arms_that_are_missing_are_left_out(material: ArmInputs) -> None:
+    assert material.arms == ARMS
+    assert replace(material, missing=(("both", "why"),)).arms == ARMS[:-1]
     for name in ("co-expression", "text", "both", "nothing"):
         with pytest.raises(ValueError, match=f"no arm '{name}'"):
-            make_arm(name, ArmInputs(given.ugrn), None, 0)
+            make_arm(name, ArmInputs(material.ugrn), None, 0)

@@ -83,10 +83,10 @@ def planted_classes(random: np.random.Generator, cells: int = 240, genes: int = 
 
 
 def test_cell_specific_networks_tell_cells_apart_where_they_differ(random: np.random.Generator) -> None:
-    problem, given = planted_classes(random)
+    problem, material = planted_classes(random)
     settings = FitSettings(ModelSizes(hidden=0), epochs=40, batch=48, rate=1e-2)
     found = {
-        name: mean_of(problem, make_arm(name, given, problem.split.train, 0), settings, "AUROC")
+        name: mean_of(problem, make_arm(name, material, problem.split.train, 0), settings, "AUROC")
         for name in ("cell-specific", "ugrn", "none")
     }
     assert found["cell-specific"] > 0.9
@@ -153,11 +153,11 @@ def test_changes_start_at_the_mean_of_the_training_perturbations(random: np.rand
 
 
 def test_the_same_seed_gives_the_same_fit_and_another_another(random: np.random.Generator) -> None:
-    problem, given = planted_classes(random, 60)
+    problem, material = planted_classes(random, 60)
     settings = FitSettings(epochs=2, batch=16)
     found = []
     for seed in (0, 0, 1):
-        arm = make_arm("cell-specific", given, problem.split.train, seed)
+        arm = make_arm("cell-specific", material, problem.split.train, seed)
         fitted = fit(problem, arm, settings, seed)
         found.append(predict(problem, fitted.model, arm, problem.split.test))
     assert np.array_equal(found[0], found[1])
@@ -165,11 +165,11 @@ def test_the_same_seed_gives_the_same_fit_and_another_another(random: np.random.
 
 
 def test_arms_begin_alike_and_the_adapter_begins_idle(random: np.random.Generator) -> None:
-    problem, given = planted_classes(random, 60)
+    problem, material = planted_classes(random, 60)
     outputs = []
     for name in ("none", "ugrn", "cell-specific"):
         torch.manual_seed(3)
-        arm = make_arm(name, given, problem.split.train, 0)
+        arm = make_arm(name, material, problem.split.train, 0)
         model = problem.model(ModelSizes(), len(arm.wirings))
         for parameter in model.head.parameters():  # type: ignore[union-attr]
             torch.nn.init.normal_(parameter)
@@ -180,9 +180,9 @@ def test_arms_begin_alike_and_the_adapter_begins_idle(random: np.random.Generato
 
 
 def test_the_best_epoch_is_kept(random: np.random.Generator) -> None:
-    problem, given = planted_classes(random, 60)
+    problem, material = planted_classes(random, 60)
     problem = replace(problem, data=replace(problem.data, label=random.random(60) < 0.5))  # nothing to learn
-    arm = make_arm("cell-specific", given, problem.split.train, 0)
+    arm = make_arm("cell-specific", material, problem.split.train, 0)
     fitted = fit(problem, arm, FitSettings(epochs=12, batch=8, rate=0.03), 0)
     assert fitted.losses[fitted.epoch] == min(fitted.losses[1:])
     rows = problem.split.validation

@@ -17,7 +17,7 @@ from bench.grnformer.fingerprints import fingerprints
 from bench.grnformer.perturbations import agreement, read_changes, read_fish, without_own
 from bench.grnformer.read import read_tasks
 
-from ugrn.runtime.errors import InputError, MissingExtraError
+from ugrn.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -264,5 +264,5 @@ def test_without_rdkit_the_pip_line_is_said(monkeypatch: pytest.MonkeyPatch) -> 
         return found(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(MissingExtraError, match=r"\(rdkit\) needs .*pip install 'ugrn\[tasks\]'"):
+    with pytest.raises(InputError, match="needs rdkit, which is not installed; run: pip install rdkit"):
         fingerprints({"a": "CCO"})

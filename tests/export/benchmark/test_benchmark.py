@@ -16,7 +16,7 @@ from ugrn.export.adapter.train import adapter_for
 from ugrn.export.backbones.adapted.backbone import AdaptedBackbone
 from ugrn.export.backbones.adapted.levels import structure_table
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.benchmark.benchmark import digest
+from ugrn.export.benchmark.run_folder import digest
 from ugrn.export.bundle.folder import ExportSettings, write_artifact
 from ugrn.export.model.base import Origin
 from ugrn.export.networks.network import Network, WeightedNetwork
@@ -92,7 +92,11 @@ def test_changed_inputs_are_another_run(bench_folder: Path) -> None:
 
 
 def test_what_cannot_be_run_is_named(bench_folder: Path, with_embeddings: Path, tmp_path: Path) -> None:
-    for train, expected in (("hESC", "DATASET/NETWORK"), ("learn/nothing", "learn/string")):
+    for train, expected in (
+        ("hESC", "DATASET/NETWORK"),
+        ("learn/nothing", "learn/string"),
+        ("nowhere/string", "learn/string"),
+    ):
         with pytest.raises(InputError, match=expected):
             CliRunner().invoke(
                 app,

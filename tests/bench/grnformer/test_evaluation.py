@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from bench.grnformer import evaluation as run_module
+from bench.grnformer import evaluation
+from bench.grnformer.__main__ import app, interrupted
 from bench.grnformer.data import DrugClass, DrugResponse, Perturbations, TaskData
 from bench.grnformer.differences import ARMS
 from bench.grnformer.plan import FOLDERS
 from typer.testing import CliRunner
 
-from ugrn.cli.main import app
+from ugrn.cli.exits import exit_codes
 from ugrn.runtime.errors import InputError
 
+ROOT = Path(__file__).resolve().parents[3]
 GENES = [f"GENE{row}" for row in range(40)]
 
 
@@ -56,12 +60,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         assert where == data
         return made(kind, quick)
 
-    monkeypatch.setattr(run_module, "read_tasks", read)
+    monkeypatch.setattr(evaluation, "read_tasks", read)
     return data
 
 
 def evaluate(folder: Path, artifact: Path, out: Path, *more: str) -> None:
-    arguments = ["evaluate-adapter", str(folder), "--artifact", str(artifact), "-o", str(out), "--genes", "12"]
+    arguments = [str(folder), "--artifact", str(artifact), "-o", str(out), "--genes", "12"]
     arguments += ["--targets", "3", "--quick", "--threads", "1", *more]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -122,6 +126,25 @@ def test_processes_do_not_change_the_results(folder: Path, joined: Path, tmp_pat
     assert one.equals(two)
 
 
+def test_the_program_ends_with_one_message_and_exit_code_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.grnformer", str(tmp_path), "-o", "x", "--family", "scgpt"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "ugrn: --family and --set are for checkpoints; give one with --checkpoint, or leave them out\n"
+    )
+
+
+def test_an_interrupt_names_the_command_that_resumes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["x", "data", "-o", "my results"])
+    with pytest.raises(SystemExit), exit_codes(interrupted):
+        raise SystemExit(130)
+    said = "interrupted; to go on with what was finished, run it again: python -m bench.grnformer data -o 'my results'"
+    assert capsys.readouterr().err == f"ugrn: {said}\n"
+
+
 def test_what_cannot_be_run_is_named(folder: Path, joined: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--task nothing: no such task; expected one of perturbation"):
         evaluate(folder, joined, tmp_path / "out", "--task", "nothing")
@@ -143,7 +166,7 @@ def test_data_of_genes_nobody_knows_are_refused(
 ) -> None:
     strange = [DrugClass("strange", ["X1", "X2"], np.ones((9, 2), np.float32), np.ones(9, np.float32),
                          np.arange(9) < 4, ["a"] * 9, ())]  # fmt: skip
-    monkeypatch.setattr(run_module, "read_tasks", lambda *_: strange)
+    monkeypatch.setattr(evaluation, "read_tasks", lambda *_: strange)
     with pytest.raises(InputError, match="strange: the backbone and the artifact know 0 of its 2 genes"):
         evaluate(folder, joined, tmp_path / "out", "--task", "drug-class")
 

@@ -1,7 +1,9 @@
-"""The HTML report: whole, well-formed, loading nothing, and safe against hostile names."""
+"""The page of a benchmark: whole, well-formed, loading nothing, and safe against hostile names."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -10,12 +12,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from matplotlib.figure import Figure
 
 from ugrn.export.benchmark import report, verdicts
-from ugrn.runtime.errors import InputError
+from ugrn.web.benchmark import write_benchmark_page
 
-VOID = {"meta", "img", "input", "br"}
+VOID = {"meta", "link", "img", "input", "br"}
+SEEN = "AUROC under four ways"
 HOSTILE = "<script>alert(1)</script>\"'&<!--"
 
 
@@ -59,14 +61,17 @@ def results(method: str = "VVP", dataset: str = "mDC") -> pl.DataFrame:
 
 
 def written(folder: Path, frame: pl.DataFrame, name: str = "VVP") -> tuple[str, Reader]:
-    figure = Figure(figsize=(2, 2))
     bins = [{"probability": 0.25, "share": 0.125, "weight": 1.0}]
-    report.write_report(
+    reliability = [{"dataset": name, "network": "string", "method": name, "bins": bins}]
+    curve = {"levels": [1], "response": [0.5], "gradient_levels": [2], "gradient": [0.75]}
+    write_benchmark_page(
+        report.markdown(frame, {"artifact": name, "home": "https://example.org"}),
+        {SEEN: b"\x89PNG", name: b"\x89PNG"},
+        {
+            "Numbers of the reliability diagrams": report.bins_table(reliability),
+            "Numbers of the curves": report.curves_table([{"source": name, "target": "B"} | curve]),
+        },
         frame,
-        {"artifact": name, "home": "https://example.org"},
-        [{"dataset": name, "network": "string", "method": name, "bins": bins}],
-        [{"source": name, "target": "B", "levels": [1], "response": [0.5], "gradient_levels": [2], "gradient": [0.75]}],
-        {"regimes": figure, name: b"\x89PNG"},
         folder / "report.html",
     )
     text = (folder / "report.html").read_text(encoding="utf-8")
@@ -79,12 +84,12 @@ def written(folder: Path, frame: pl.DataFrame, name: str = "VVP") -> tuple[str, 
 def test_the_page_is_well_formed_and_loads_nothing(tmp_path: Path) -> None:
     text, reader = written(tmp_path, results())
     assert reader.open == []
-    assert all(load.startswith(("data:image/png;base64,", "#")) for load in reader.loads)
+    assert all(load.startswith(("data:image/png;base64,", "#")) or load == "data:," for load in reader.loads)
     assert not re.search(
         r"@import|url\(|fetch\(|XMLHttpRequest|import\(|//[a-z]", text.replace("https://example.org", "")
     )
     assert "default-src 'none'" in text
-    assert reader.alternatives == [report.ALTERNATIVES["regimes"], "VVP"]
+    assert reader.alternatives == [SEEN, "VVP"]
     ids = re.findall(r'id="([^"]+)"', text)
     assert len(ids) == len(set(ids))
     assert {load[1:] for load in reader.loads if load.startswith("#")} <= set(ids)
@@ -95,13 +100,13 @@ def test_it_says_what_the_markdown_says(tmp_path: Path) -> None:
     shown = [data for _, data in reader.text]
     assert verdicts.verdict(results()) in shown
     dense = re.sub(r"\s", "", "".join(shown))
-    for section in verdicts.sections(results()):
+    for section in report.sections(results()):
         assert section.title in shown
         assert section.note in shown
         for line in section.body.splitlines()[2:]:
             for cell in line.strip("|").split("|")[2:]:
                 assert re.sub(r"\s|\*", "", cell) in dense
-    assert ("b", "0.700") in reader.text
+    assert ("strong", "0.700") in reader.text
     for number in ("0.125", "0.75", "https://example.org"):
         assert number in shown
 
@@ -111,7 +116,7 @@ def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     assert "alert(1)</script>" not in text
     assert reader.open == []
     assert reader.tags.count("script") == 2
-    assert HOSTILE in "".join(data for tag, data in reader.text if tag == "th")
+    assert HOSTILE in "".join(data for tag, data in reader.text if tag in ("th", "td"))
     assert reader.alternatives[1] == HOSTILE
 
 
@@ -131,16 +136,27 @@ def test_all_results_lie_in_the_page(tmp_path: Path) -> None:
     assert set(columns) == set(results().columns)
 
 
-def test_a_failed_report_leaves_the_old_one(tmp_path: Path) -> None:
+def test_a_failed_page_leaves_the_old_one(tmp_path: Path) -> None:
     old, _ = written(tmp_path, results())
-    with pytest.raises(InputError, match="results lack value"):
-        written(tmp_path, results().drop("value"))
+    with pytest.raises(UnicodeEncodeError):
+        write_benchmark_page("# a title\n\n\ud800", {}, {}, results(), tmp_path / "report.html")
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == old
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_without_results_the_page_says_so(tmp_path: Path) -> None:
-    report.write_report(results().clear(), {}, [], [], {}, tmp_path / "report.html")
+    frame = results().clear()
+    write_benchmark_page(report.markdown(frame, {}), {}, {}, frame, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "No verdict" in text
     assert "<details>" not in text
+
+
+def test_only_the_pages_own_script_may_run(tmp_path: Path) -> None:
+    text, _ = written(tmp_path, results())
+    policy = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[0]
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    assert len(digests) == 1
+    assert re.findall(r"'sha256-([^']+)'", policy) == digests
+    assert "unsafe-inline" not in policy.split("script-src")[1]

@@ -1,20 +1,23 @@
-"""``ugrn evaluate-adapter``: what a network is worth to a model, on three downstream tasks."""
+"""``python -m bench.grnformer``: the worth of a network to a model, on three downstream tasks."""
 
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ugrn.cli.console import Console, Json, Quiet
+from ugrn.cli.exits import exit_codes
+from ugrn.cli.extras import needs
+from ugrn.cli.options import ArtifactFolder
+from ugrn.runtime import load
 from ugrn.runtime.errors import InputError
 
-from .console import Console, Json, Quiet
-from .extras import needs
-from .options import ArtifactFolder
-
-RESUMABLE = True
+PROGRAM = "python -m bench.grnformer"
 HELP = """Test on three tasks what feeding networks back into a backbone is worth, next to networks that know nothing.
 
 DATA_DIR holds perturbation_prediction, drug_response and single_cell_drug (or a folder tasks with them). The tasks are
@@ -23,12 +26,15 @@ drug-class (which cells were treated). Run the same command again to resume.
 
 Examples:
 
-    ugrn evaluate-adapter data -o results --quick
+    python -m bench.grnformer data -o results --quick
 
-    ugrn evaluate-adapter data --task drug-class --checkpoint my-pretrained -o results
+    python -m bench.grnformer data --task drug-class --checkpoint my-pretrained -o results
 """
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
+
+@app.command(help=HELP)
 def command(
     data: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder of the tasks' data.", exists=True)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for tables, figure and report.")],
@@ -58,19 +64,18 @@ def command(
     json: Json = False,
 ) -> None:
     console = Console(quiet, json)
-    with needs("tasks", "ugrn evaluate-adapter"):
-        from bench.grnformer.evaluation import read_work, run
-        from bench.grnformer.plan import claim, make_plan, tasks_of
-        from bench.grnformer.prepare import Resources
-        from bench.grnformer.tokens import frozen
-
-        from ugrn.export.adapter.adapt import open_base
-    from ugrn.runtime import load
-
-    tasks = tasks_of(task or [])
     if checkpoint is None and (family is not None or settings):
         message = "--family and --set are for checkpoints; give one with --checkpoint, or leave them out"
         raise InputError(message)
+    with needs("benchmark", PROGRAM):
+        from ugrn.export.adapter.adapt import open_base
+
+        from .evaluation import read_work, run_evaluation
+        from .plan import claim, make_plan, tasks_of
+        from .prepare import Resources
+        from .tokens import frozen
+
+    tasks = tasks_of(task or [])
     scorer = load(artifact, threads=threads)
     base = open_base(artifact) if checkpoint is None else open_base(str(checkpoint), family or "mini", settings or [])
     tools = Resources(frozen(base.loaded), scorer, min(genes, 64) if quick else genes, targets)
@@ -80,12 +85,25 @@ def command(
 
     line = console.progress("fits", every=15.0)
 
-    def progress(what: str, done: int, total: int) -> None:
-        line(done, total, what)
+    def progress(stage: str, done: int, total: int) -> None:
+        line(done, total, stage)
 
     metadata = {
         "artifact": f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})",
         "backbone": base.metadata,
     }
-    results = run(plan, works, tools, output, metadata, console.note, progress, threads or os.cpu_count() or 1)
+    results = run_evaluation(
+        plan, works, tools, output, metadata, console.note, progress, threads or os.cpu_count() or 1
+    )
     console.result({"output": output, "results": len(results)}, [f"{output}: {len(results):,} results"])
+
+
+def interrupted() -> str:
+    """The message of an interrupt: the command that resumes the run."""
+    again = shlex.join([*PROGRAM.split(), *sys.argv[1:]])
+    return f"interrupted; to go on with what was finished, run it again: {again}"
+
+
+if __name__ == "__main__":
+    with exit_codes(interrupted):
+        app()

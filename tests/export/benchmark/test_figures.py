@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
-from ugrn.export.benchmark import plots
+from ugrn.export.benchmark import figures, plots
 from ugrn.runtime.errors import InputError
 
 NETWORKS = ("string", "nonspecific", "specific", "lofgof")
@@ -56,20 +56,20 @@ def curves(count: int) -> list[dict[str, Any]]:
     return [{"source": f"SOURCE{index}", "target": "TARGET1"} | usual for index in range(count)]
 
 
-def figures(one: bool) -> dict[str, Figure]:
+def drawn(one: bool) -> dict[str, Figure]:
     results = made(("string",) if one else NETWORKS)
     return {
-        "auprc": plots.auprc_by_method(results),
-        "natural": plots.auprc_by_method(results, regime="natural"),
-        "regimes": plots.regimes(results),
-        "reliability": plots.reliability_diagrams(reliability(1 if one else 11)),
-        "edges": plots.known_edges(curves(1 if one else 8)),
+        "auprc": figures.auprc_by_method(results),
+        "natural": figures.auprc_by_method(results, regime="natural"),
+        "regimes": figures.regimes(results),
+        "reliability": figures.reliability_diagrams(reliability(1 if one else 11)),
+        "edges": figures.known_edges(curves(1 if one else 8)),
     }
 
 
 @pytest.mark.parametrize("one", [True, False])
 def test_figures_are_saved_and_no_label_overlaps(tmp_path: Path, one: bool) -> None:
-    for name, figure in figures(one).items():
+    for name, figure in drawn(one).items():
         plots.save(figure, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
@@ -82,13 +82,13 @@ def test_figures_are_saved_and_no_label_overlaps(tmp_path: Path, one: bool) -> N
 
 
 def test_same_figure_same_bytes() -> None:
-    assert plots.png(plots.regimes(made())) == plots.png(plots.regimes(made()))
+    assert plots.png(figures.regimes(made())) == plots.png(figures.regimes(made()))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_bar_is_the_interval_of_the_mean(seed: int) -> None:
     results = made(("string",), seed)
-    (axis,) = plots.auprc_by_method(results).axes
+    (axis,) = figures.auprc_by_method(results).axes
     names = [label.get_text() for label in axis.get_yticklabels()]
     bars = {names[int(bar.get_segments()[0][0][1])]: bar.get_segments()[0][:, 0] for bar in axis.collections}
     assert "Pert" not in bars
@@ -105,15 +105,15 @@ def test_bar_is_the_interval_of_the_mean(seed: int) -> None:
 
 def test_nothing_to_draw_is_said() -> None:
     with pytest.raises(InputError, match=r"nothing was measured of AUPRC, regime none.*degree-aware"):
-        plots.auprc_by_method(made(), regime="none")
+        figures.auprc_by_method(made(), regime="none")
     with pytest.raises(InputError, match="nothing was measured of EPR"):
-        plots.regimes(made(), metric="EPR")
+        figures.regimes(made(), metric="EPR")
     with pytest.raises(InputError, match="no reliability rows"):
-        plots.reliability_diagrams([])
+        figures.reliability_diagrams([])
     with pytest.raises(InputError, match="no curves"):
-        plots.known_edges([])
+        figures.known_edges([])
 
 
 def test_pyplot_is_never_loaded() -> None:
-    code = "import sys, ugrn.export.benchmark.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, ugrn.export.benchmark.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,40 @@
+"""Errors turned into one message and an exit code.
+
+Exit codes: 0 done, 1 our fault or the machine's, 2 the user's mistake, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from ugrn.runtime.errors import InputError, MissingExtraError, ProviderError, UgrnError
+
+
+@contextmanager
+def exit_codes(interrupted: Callable[[], str]) -> Iterator[None]:
+    """Leave the process with a message on standard error where a command fails.
+
+    Args:
+        interrupted: the message where the user stopped it.
+    """
+    try:
+        yield
+    except SystemExit as stop:
+        if stop.code == 130:
+            typer.echo(f"ugrn: {interrupted()}", err=True)
+        raise
+    except (InputError, MissingExtraError, ProviderError) as error:
+        _fail(str(error), 2)
+    except UgrnError as error:
+        _fail(str(error), 1)
+    except OSError as error:
+        _fail(f"the system refused: {error}", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"ugrn: {message}", err=True)
+    sys.exit(code)
