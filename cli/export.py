@@ -59,7 +59,7 @@ def command(
 ) -> None:
     console = Console(quiet, json)
     with needs("export", "ugrn export"):
-        from ugrn.export.bundle.folder import ExportSettings, write_artifact
+        from ugrn.export.bundle.artifact import ExportSettings, write_artifact
         from ugrn.export.model.base import with_levels
         from ugrn.export.registry import load_backbone
     if licence_file is not None and not licence_file.is_file():

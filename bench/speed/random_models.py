@@ -10,7 +10,7 @@ import torch
 
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
 from ugrn.export.backbones.scgpt import ScGPT, ScGPTOptions, load
-from ugrn.export.bundle.folder import ExportSettings, add_translator, write_artifact
+from ugrn.export.bundle.artifact import ExportSettings, add_translator, write_artifact
 from ugrn.export.model.base import Origin
 from ugrn.runtime import bundled_artifact, open_artifact
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.backbones.scgpt import ScGPT
-from ugrn.export.graph.graph import Arrays
+from ugrn.export.graph.probe import Inputs
 from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.probe import GRADIENT_GRAPH, Prober
 from ugrn.runtime.translator.translator import PROBES
@@ -103,7 +103,7 @@ class Bench:
         return random_scgpt(self.folder / "checkpoint", self.sizes.scgpt)
 
 
-def runtime_feeds(prober: Prober, sources: int, targets: int) -> tuple[int, dict[str, list[Arrays]]]:
+def runtime_feeds(prober: Prober, sources: int, targets: int) -> tuple[int, dict[str, list[Inputs]]]:
     """How many sources the runtime takes at once out of `sources`, and what it then feeds each graph for one block.
 
     The block is the runtime's own: `Prober.cells` runs on stand-ins for its sessions that record.
@@ -123,7 +123,7 @@ class _Recorder:
 
     def __init__(self, outputs: int) -> None:
         self.outputs = outputs
-        self.feeds: list[Arrays] = []
+        self.feeds: list[Inputs] = []
 
     def run(self, *feed: Any) -> list[np.ndarray]:
         self.feeds.append(feed)

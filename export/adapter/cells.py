@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ugrn.runtime.arrays import Ids
-from ugrn.runtime.artifact.folder import file_entry
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.engine.states import CONVERSIONS, read_each_cell
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames

@@ -9,14 +9,14 @@ residual; after training all is folded into one finished table, so that an expor
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact.folder import BackboneShape
+from ugrn.runtime.artifact.manifest import BackboneShape
 
 from ..model.base import NO_PREDICTION, BackboneCard, Readout, VirtualCells
 from ..model.layers import PostNormLayer
@@ -38,6 +38,9 @@ CARD = BackboneCard(
     },
     trained=(-4.0, 6.0),
 )
+TOKEN_HEAD = ("mask", "decoder.0.weight", "decoder.0.bias", "decoder.2.weight", "decoder.2.bias")
+HEADLESS_CARD = replace(CARD, readouts={name: CARD.readouts[name] for name in ("mvc", "attn")})
+"""Of a backbone whose weights do not hold `TOKEN_HEAD`."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,23 @@ class MiniBackbone(nn.Module):
         asked = torch.matmul(cell, weight * self.cell_scale)  # [R, d]
         offset = torch.matmul(cell, bias.unsqueeze(1) * self.cell_scale)  # [R, 1]
         return torch.matmul(asked, self.genes(targets).transpose(0, 1)) + offset
+
+    def artifact_weights(self) -> dict[str, Tensor]:
+        """Tensors by name, without the token head where there is none; of a finished backbone."""
+        left_out = () if "masked" in self.card.readouts else TOKEN_HEAD
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in left_out}
+
+    def load_artifact_weights(self, weights: dict[str, Tensor]) -> None:
+        """Take over all tensors that `artifact_weights` gave, of the same shapes.
+
+        Raises:
+            RuntimeError: one is missing, left over, or of another shape.
+        """
+        head = {name: torch.zeros_like(tensor) for name, tensor in self.state_dict().items() if name in TOKEN_HEAD}
+        if not head.keys() & weights.keys():
+            self.card = HEADLESS_CARD
+            weights = weights | head
+        self.load_state_dict(weights)
 
     @torch.no_grad()
     def finished(self) -> MiniBackbone:

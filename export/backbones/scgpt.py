@@ -24,7 +24,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact.folder import BackboneShape
+from ugrn.runtime.artifact.manifest import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..model.base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells

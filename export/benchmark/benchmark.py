@@ -17,7 +17,7 @@ import polars as pl
 from sklearn.utils.parallel import Parallel, delayed
 
 from ugrn.runtime import Scorer
-from ugrn.runtime.artifact.folder import file_entry
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.results import replace_with
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ugrn.runtime.artifact.folder import Manifest
+from ugrn.runtime.artifact.manifest import Manifest
 
 HUB_LICENCES = {  # SPDX expressions that model hubs know, by the hubs' own short names
     "MIT": "mit",

@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact.folder import file_entry
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.errors import InputError
 
 SHOWN = 8

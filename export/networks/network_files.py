@@ -19,7 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Array
-from ugrn.runtime.artifact.folder import file_entry
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.pairs import PairList, read_pairs
 from ugrn.runtime.genes.matches import Matches

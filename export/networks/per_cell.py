@@ -20,7 +20,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Array
-from ugrn.runtime.artifact.folder import Artifact, file_entry
+from ugrn.runtime.artifact.folder import Artifact
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.matches import Matches
 from ugrn.runtime.genes.names import GeneNames

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ugrn.runtime import ArtifactError, load, open_artifact
-from ugrn.runtime.artifact.folder import FORMAT, file_entry
+from ugrn.runtime.artifact.manifest import FORMAT, file_entry
 
 
 @pytest.fixture

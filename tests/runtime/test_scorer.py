@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.graph.graph import Probe, autograd_reference
+from ugrn.export.graph.parity import autograd_reference
+from ugrn.export.graph.probe import Probe
 from ugrn.runtime import InputError, PairListError, ScoreSettings, load
 from ugrn.runtime.artifact.folder import Artifact, open_artifact
 from ugrn.runtime.engine.probe import Prober, level_grid

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact.folder import file_entry
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.errors import InputError
 
 from ...model.base import Backbone, Loaded, Origin, Readout

@@ -14,8 +14,8 @@ import torch
 from ugrn.export.adapter.read_back import read_back
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
 from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
-from ugrn.export.bundle.folder import ExportSettings, write_artifact
-from ugrn.export.graph.graph import Probe, random_inputs
+from ugrn.export.bundle.artifact import ExportSettings, write_artifact
+from ugrn.export.graph.probe import Probe, random_inputs
 from ugrn.export.model.base import Origin
 from ugrn.export.registry import load_backbone
 from ugrn.runtime import bundled_artifact, open_artifact

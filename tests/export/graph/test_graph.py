@@ -13,16 +13,10 @@ from torch import Tensor
 
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.bundle import folder as bundle
-from ugrn.export.bundle.folder import ExportSettings, write_artifact
+from ugrn.export.bundle.artifact import ExportSettings, write_artifact
 from ugrn.export.graph import graph
-from ugrn.export.graph.graph import (
-    ParityError,
-    Probe,
-    _beyond_kinks,
-    autograd_reference,
-    difference_reference,
-    random_inputs,
-)
+from ugrn.export.graph.parity import ParityError, autograd_reference, deviation_beyond_kinks, difference_reference
+from ugrn.export.graph.probe import Probe, random_inputs
 from ugrn.export.model.base import Origin
 from ugrn.runtime.artifact.folder import open_artifact
 from ugrn.runtime.engine.session import GraphSession, RuntimeSettings
@@ -182,5 +176,5 @@ class Kink(torch.nn.Module):
 def test_either_slope_of_a_kink_is_right_and_nothing_else(level: float, gradient: float, beyond: float) -> None:
     none, one = np.zeros(0, np.int64), np.zeros(1, np.int64)
     inputs = (none, np.zeros(0, np.float32), one, np.array([[level]], np.float32), one)
-    found = _beyond_kinks(Kink(), inputs, np.array([[[gradient]]], np.float32))  # type: ignore[arg-type]
+    found = deviation_beyond_kinks(Kink(), inputs, np.array([[[gradient]]], np.float32))  # type: ignore[arg-type]
     assert found == pytest.approx(beyond)

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.bundle.folder import ExportSettings, add_translator, write_artifact
+from ugrn.export.bundle.artifact import ExportSettings, add_translator, write_artifact
 from ugrn.export.model.base import Origin
 from ugrn.runtime import GeneListError, InputError, NetworkSettings, Scorer, load, open_artifact
 from ugrn.runtime.engine.probe import Prober
