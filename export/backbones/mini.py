@@ -40,7 +40,7 @@ CARD = BackboneCard(
 )
 TOKEN_HEAD = ("mask", "decoder.0.weight", "decoder.0.bias", "decoder.2.weight", "decoder.2.bias")
 HEADLESS_CARD = replace(CARD, readouts={name: CARD.readouts[name] for name in ("mvc", "attn")})
-"""Of a backbone whose weights do not hold `TOKEN_HEAD`."""
+"""Of a backbone whose weights do not hold `TOKEN_HEAD`, or zeros for it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class MiniConfig:
         layers: number of transformer layers.
         heads: attention heads; divides `width`.
         feedforward: hidden width of the feed-forward blocks.
-        text_width: width of the gene embeddings the gene tokens are learned from.
+        text_width: width of the gene embeddings the gene tokens are learned from; 0 where that is not known.
     """
 
     width: int = 192
@@ -60,6 +60,11 @@ class MiniConfig:
     heads: int = 6
     feedforward: int = 384
     text_width: int = 384
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            message = f"{self.heads} heads do not divide a width of {self.width}"
+            raise ValueError(message)
 
 
 class LearnedGenes(nn.Module):
@@ -153,16 +158,15 @@ class MiniBackbone(nn.Module):
         return {name: tensor for name, tensor in self.state_dict().items() if name not in left_out}
 
     def load_artifact_weights(self, weights: dict[str, Tensor]) -> None:
-        """Take over all tensors that `artifact_weights` gave, of the same shapes.
+        """Take over the tensors of `artifact_weights`.
 
         Raises:
             RuntimeError: one is missing, left over, or of another shape.
         """
         head = {name: torch.zeros_like(tensor) for name, tensor in self.state_dict().items() if name in TOKEN_HEAD}
-        if not head.keys() & weights.keys():
+        self.load_state_dict(weights if head.keys() & weights.keys() else weights | head)
+        if not any(self.state_dict()[name].any() for name in TOKEN_HEAD):
             self.card = HEADLESS_CARD
-            weights = weights | head
-        self.load_state_dict(weights)
 
     @torch.no_grad()
     def finished(self) -> MiniBackbone:

@@ -96,21 +96,20 @@ def _load_artifact(artifact: Artifact) -> Checkpoint:
     """The checkpoint in an artifact whose files were verified."""
     folder, manifest, names = artifact.folder, artifact.manifest, artifact.names
     if manifest.backbone != "mini" or WEIGHTS not in manifest.files:
-        adapted = ", adapted" if "adapter" in manifest.provenance else ""
+        kind = "an adapted artifact" if "adapter" in manifest.provenance else "an artifact"
         message = (
-            f"{folder}: an artifact of {manifest.backbone}{adapted} without the weights of a mini backbone "
+            f"{folder}: {kind} of {manifest.backbone} without the weights of a mini backbone "
             f"({WEIGHTS}), which 'ugrn export mini' writes; give the checkpoint folder it was exported from"
         )
         raise InputError(message)
     shape = manifest.shape
     try:
-        size = MiniConfig(shape.width, shape.layers, shape.heads, shape.feedforward)
+        size = MiniConfig(shape.width, shape.layers, shape.heads, shape.feedforward, text_width=0)
         backbone = _load_backbone(folder, size, names.symbols)
         licence = _licence(folder)
     except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        message = (
-            f"{folder / WEIGHTS}: not the weights of a backbone of {MANIFEST}'s shape ({error}); get the artifact again"
-        )
+        found = " ".join(str(error).split())
+        message = f"{folder / WEIGHTS}: does not fit the shape in {MANIFEST} ({found}); get the artifact again"
         raise InputError(message) from error
     provenance = {name: each for name, each in manifest.provenance.items() if name not in OF_THE_EXPORT}
     context = [names.symbols[row] for row in artifact.context]
