@@ -1,4 +1,4 @@
-"""``ugrn artifacts``: which artifacts there are, whether they are whole, and where they lie."""
+"""``ugrn artifacts``: lists, verifies and finds artifacts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def path(
 
 
 def _metadata(found: InstalledArtifact) -> dict[str, Any]:
-    """What is known of an artifact from its manifest and gene list, or what is wrong with them."""
+    """An artifact's row of the list, from its manifest and gene list, or the trouble with them."""
     metadata: dict[str, Any] = {"name": found.name, "place": found.place, "folder": found.folder}
     raw = (found.folder / MANIFEST).read_bytes()
     try:

@@ -30,7 +30,7 @@ def command(
     backbone: Annotated[
         str, typer.Argument(help="Family: mini, scgpt, scbenchmark, scfoundation, scbert, geneformer, or adapted.")
     ],
-    checkpoint: Annotated[Path, typer.Argument(help="Folder with the pretrained weights.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Folder with the pretrained weights; for mini, an artifact too.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],
     readout: Annotated[
         str | None, typer.Option(help="mvc, gen, masked, token, shift, rank or attn; the family's default if left out.")

@@ -88,7 +88,7 @@ def adapt_to_folder(
         every: steps between saved states.
 
     Returns:
-        What is recorded of the run.
+        The run's record.
 
     Raises:
         InputError: an input cannot be used, or `folder` holds something else than an unfinished run.
@@ -104,8 +104,8 @@ def adapt_to_folder(
     training = read_training_cells(cells, names, card, config.seed)
     for note in (*(each.note for each in files), training.note):
         notify(note)
-    subject = AdaptationTask(loaded.backbone, read_at, files, training)
-    adapter, held_out = adapt(subject, config, folder / RESUME, report, every)
+    task = AdaptationTask(loaded.backbone, read_at, files, training)
+    adapter, held_out = adapt(task, config, folder / RESUME, report, every)
     metadata = {
         "base": dict(base.metadata),
         "networks": [each.metadata for each in files],

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array, Ids
 from ..errors import ArtifactError
 from ..genes.names import GeneNames
 from ..translator.translator import Translator, load_translator
@@ -38,12 +39,12 @@ class Artifact:
     folder: Path
     manifest: Manifest
     names: GeneNames
-    context: NDArray[np.int64]
-    context_values: NDArray[np.float32]
+    context: Ids
+    context_values: Array
     digest: str
     in_state: bool = False
 
-    def with_context(self, context: NDArray[np.int64], values: NDArray[np.float32]) -> Artifact:
+    def with_context(self, context: Ids, values: Array) -> Artifact:
         """The same artifact with another virtual cell: gene ids ``[C]`` and their values ``[C]``.
 
         Its translator reads the probes alone: the genes' embeddings are the same in every cell.

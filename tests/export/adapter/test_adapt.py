@@ -18,7 +18,7 @@ from test_bad_checkpoints import FAMILIES
 
 from ugrn.export.adapter.adapt import adapt_to_folder, expression_readout, open_base
 from ugrn.export.adapter.cells import TrainingCells
-from ugrn.export.adapter.held_out import worth_lines
+from ugrn.export.adapter.held_out import evaluation_lines
 from ugrn.export.adapter.train import AdaptationTask, AdaptConfig, adapt
 from ugrn.export.backbones.adapted.backbone import AdaptedBackbone
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
@@ -184,7 +184,7 @@ def test_what_is_written_is_read_again(checkpoint: Path, cells: Path, network: P
     error = recorded["held_out"]["error"]
     assert set(error) == {"before", "after", "without_edges", "random_network"}
     assert error["before"] != error["after"]
-    lines = worth_lines(recorded["held_out"])
+    lines = evaluation_lines(recorded["held_out"])
     assert "backbone alone" in lines[1]
     assert len(lines) == 6
 
