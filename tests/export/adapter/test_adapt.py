@@ -114,8 +114,8 @@ def test_the_planted_network_helps_more_than_a_random_one(tmp_path: Path) -> Non
     config = AdaptConfig(steps=300, cells=8, asked=GENES, rate=1e-2, perturbation=0.0, evaluated=80)
     found = {}
     for name, network in (("planted", planted), ("random", rewired(planted, np.random.default_rng(6)))):
-        subject = AdaptationTask(wide_backbone(4), "mvc", [WeightedNetwork(network)], cells)
-        found[name] = adapt(subject, config, tmp_path / "resume.pt", lambda progress: None, every=1000)[1]
+        task = AdaptationTask(wide_backbone(4), "mvc", [WeightedNetwork(network)], cells)
+        found[name] = adapt(task, config, tmp_path / "resume.pt", lambda progress: None, every=1000)[1]
     error = {name: each["error"] for name, each in found.items()}
     assert error["planted"]["before"] == error["random"]["before"]
     assert error["random"]["after"] < error["random"]["before"]
