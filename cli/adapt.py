@@ -34,7 +34,7 @@ def command(
         str | None,
         typer.Argument(
             metavar="[ARTIFACT_OR_CHECKPOINT]",
-            help="Checkpoint folder, or artifact of the mini backbone; the bundled artifact if left out.",
+            help="Checkpoint folder, or artifact with weights of the mini backbone; the bundled one if left out.",
         ),
     ] = None,
     family: Annotated[
@@ -61,7 +61,7 @@ def command(
     console = Console(quiet, json)
     with needs("export", "ugrn adapt"):
         from ugrn.export.adapter.adapt import adapt_to_folder, check_output, open_base
-        from ugrn.export.adapter.held_out import worth_lines
+        from ugrn.export.adapter.held_out import evaluation_lines
         from ugrn.export.adapter.train import AdaptConfig
         from ugrn.export.pretrain.loop import TrainingStatus
     check_output(output)
@@ -74,4 +74,4 @@ def command(
     base = open_base(backbone, family, settings or [])
     metadata = adapt_to_folder(base, networks, cells, output, readout, config, threads, report, console.note)
     console.note(f"adapter written: {output}; next: ugrn export adapted {output} -o ARTIFACT")
-    console.result({"output": output, **metadata}, worth_lines(metadata["held_out"]))
+    console.result({"output": output, **metadata}, evaluation_lines(metadata["held_out"]))

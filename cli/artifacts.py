@@ -1,4 +1,4 @@
-"""``ugrn artifacts``: which artifacts there are, whether they are whole, and where they lie."""
+"""``ugrn artifacts``: lists, verifies and finds artifacts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from ugrn.runtime import find_artifact
-from ugrn.runtime.artifact.folder import MANIFEST, parse_manifest, read_lines
+from ugrn.runtime.artifact.folder import read_lines
 from ugrn.runtime.artifact.library import InstalledArtifact, installed, user_folder
+from ugrn.runtime.artifact.manifest import MANIFEST, parse_manifest
 from ugrn.runtime.errors import ArtifactError, InputError
 
 from .console import Console, Json

@@ -33,7 +33,7 @@ def command(
             "package offers (ugrn doctor lists all)."
         ),
     ],
-    checkpoint: Annotated[Path, typer.Argument(help="Folder with the pretrained weights.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Folder with the pretrained weights; for mini, an artifact too.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Artifact folder to write.")],
     readout: Annotated[
         str | None, typer.Option(help="mvc, gen, masked, token, shift, rank or attn; the family's default if left out.")
@@ -62,7 +62,7 @@ def command(
 ) -> None:
     console = Console(quiet, json)
     with needs("export", "ugrn export"):
-        from ugrn.export.bundle.folder import ExportSettings, write_artifact
+        from ugrn.export.bundle.artifact import ExportSettings, write_artifact
         from ugrn.export.model.base import with_levels
         from ugrn.export.registry import load_backbone
     if licence_file is not None and not licence_file.is_file():

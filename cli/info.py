@@ -1,4 +1,4 @@
-"""``ugrn info``: what an artifact is."""
+"""``ugrn info``: a summary of an artifact."""
 
 from __future__ import annotations
 

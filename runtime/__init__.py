@@ -4,8 +4,9 @@ from ugrn.runtime import load
 edges = load().score([("POU5F1", "NANOG"), ("GATA1", "KLF1")])
 """
 
-from .artifact.folder import Artifact, Manifest, open_artifact
+from .artifact.folder import Artifact, open_artifact
 from .artifact.library import bundled_artifact, find_artifact
+from .artifact.manifest import Manifest
 from .engine.session import RuntimeSettings
 from .errors import (
     ArtifactError,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
-from ugrn.export.bundle.folder import ExportSettings, add_translator, write_artifact
+from ugrn.export.bundle.artifact import ExportSettings, add_translator, write_artifact
 from ugrn.export.model.base import Origin
 from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.probe import Prober

@@ -17,7 +17,7 @@ from typing import Any
 
 import onnx
 
-from ugrn.export.graph.graph import INPUTS, Arrays
+from ugrn.export.graph.probe import INPUTS, Inputs
 from ugrn.runtime.engine.session import import_onnxruntime
 
 PRODUCTS = ("MatMul", "Gemm", "FusedMatMul", "FusedGemm")
@@ -37,7 +37,7 @@ class Count:
     shares: dict[str, float]
 
 
-def count(path: Path, feeds: Sequence[Arrays]) -> Count:
+def count(path: Path, feeds: Sequence[Inputs]) -> Count:
     """Run a graph once untimed and once for the record per feed; see the module's docstring.
 
     Raises:
@@ -61,7 +61,7 @@ def count(path: Path, feeds: Sequence[Arrays]) -> Count:
     return Count(operations, {kind: each / total for kind, each in seconds.most_common()})
 
 
-def _events(path: Path, feed: Arrays, folder: Path) -> list[dict[str, Any]]:
+def _events(path: Path, feed: Inputs, folder: Path) -> list[dict[str, Any]]:
     """The node events of the second run of a session with the settings of the runtime's."""
     ort = import_onnxruntime()
     options = ort.SessionOptions()

@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ugrn.export.autodiff.tangent import Dual, split
-from ugrn.export.graph.graph import Probe
-from ugrn.export.graph.virtual_cell import ProbeGraph
+from ugrn.export.graph.probe import Probe, ProbeGraph
 
 HIDDEN = -1e30
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # as of `ProbeGraph.forward`

@@ -12,7 +12,7 @@ import numpy as np
 
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.backbones.scgpt.model import ScGPT
-from ugrn.export.graph.graph import Arrays
+from ugrn.export.graph.probe import Inputs
 from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.grid import GRADIENT_GRAPH
 from ugrn.runtime.engine.probe import Prober
@@ -104,7 +104,7 @@ class Bench:
         return random_scgpt(self.folder / "checkpoint", self.sizes.scgpt)
 
 
-def runtime_feeds(prober: Prober, sources: int, targets: int) -> tuple[int, dict[str, list[Arrays]]]:
+def runtime_feeds(prober: Prober, sources: int, targets: int) -> tuple[int, dict[str, list[Inputs]]]:
     """Number of sources that the runtime takes at once out of `sources`, and its feeds of each graph for one block.
 
     The block is the runtime's own: `Prober.cells` runs on stand-ins for its sessions that record.
@@ -124,7 +124,7 @@ class _Recorder:
 
     def __init__(self, outputs: int) -> None:
         self.outputs = outputs
-        self.feeds: list[Arrays] = []
+        self.feeds: list[Inputs] = []
 
     def run(self, *feed: Any) -> list[np.ndarray]:
         self.feeds.append(feed)

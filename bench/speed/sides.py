@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ugrn.export.graph.graph import export_onnx, random_inputs
-from ugrn.export.graph.virtual_cell import ProbeGraph
+from ugrn.export.graph.probe import ProbeGraph, random_inputs
+from ugrn.export.graph.tracing import export_onnx
 from ugrn.runtime import RuntimeSettings
 from ugrn.runtime.engine.grid import GRADIENT_GRAPH, VALUE_GRAPH
 from ugrn.runtime.engine.probe import Prober

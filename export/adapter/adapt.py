@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-from ugrn.runtime.artifact.folder import MANIFEST, Artifact
 from ugrn.runtime.artifact.library import find_artifact
+from ugrn.runtime.artifact.manifest import MANIFEST
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames
 
 from ..backbones.adapted.checkpoint import (
-    LICENCE,
     METADATA_FILE,
     Adapted,
     Base,
@@ -26,15 +24,14 @@ from ..backbones.adapted.checkpoint import (
     refuse_adapted,
     save_adapted,
 )
-from ..backbones.mini_checkpoint import Checkpoint, origin_of, save_checkpoint
+from ..backbones.mini_checkpoint import load_checkpoint, save_checkpoint
 from ..bundle.folder import check_folder, new_folder
 from ..model.adaptable import adaptable
-from ..model.base import BackboneCard, Loaded, Readout
+from ..model.base import BackboneCard, Readout
 from ..networks.network_files import read_network
 from ..pretrain.loop import TrainingStatus
 from ..registry import load_backbone
 from .cells import read_training_cells
-from .read_back import read_back
 from .train import AdaptationTask, AdaptConfig, adapt
 
 RESUME = "resume.pt"
@@ -43,15 +40,15 @@ KIND = "an unfinished run of ugrn adapt"
 
 
 def open_base(reference: str | None, family: str | None = None, settings: Sequence[str] = ()) -> Base:
-    """Open what is to be adapted.
+    """Open the backbone that is to be adapted.
 
     Args:
-        reference: a checkpoint folder, or an artifact as for ``--artifact``; None takes the bundled artifact.
+        reference: a checkpoint folder, or an artifact with weights as for ``--artifact``; None takes the bundled one.
         family: of the checkpoint, mini if left out; where it is given, `reference` is a checkpoint.
         settings: ``name=value`` for the family's options.
 
     Raises:
-        InputError: it cannot be read, or its weights cannot be read back.
+        InputError: it cannot be read, or is an artifact without weights.
     """
     folder = Path(reference) if reference is not None else None
     if folder is not None and (family is not None or (folder.is_dir() and not (folder / MANIFEST).is_file())):
@@ -64,13 +61,10 @@ def open_base(reference: str | None, family: str | None = None, settings: Sequen
         message = "--family and --set are for checkpoint folders; give one, or leave them out for an artifact"
         raise InputError(message)
     artifact = find_artifact(reference)
-    checkpoint = read_back(artifact)
-    licence = _licence(artifact)
-    kept = replace(checkpoint, backbone=copy.deepcopy(checkpoint.backbone))  # training may change the other
-    origin = origin_of(checkpoint, licence)
-    loaded = Loaded(checkpoint.backbone, origin, checkpoint.context, checkpoint.embeddings)
+    loaded = load_backbone("mini", artifact.folder)
+    kept = load_checkpoint(artifact.folder)  # a second one: training may change the first
     metadata = {"artifact": artifact.folder.name, "sha256": artifact.digest}
-    return Base("mini", (), loaded, partial(_write_read_back, kept, licence), metadata)
+    return Base("mini", (), loaded, partial(save_checkpoint, kept), metadata)
 
 
 def adapt_to_folder(
@@ -95,7 +89,7 @@ def adapt_to_folder(
         every: steps between saved states.
 
     Returns:
-        What is recorded of the run.
+        The run's record.
 
     Raises:
         InputError: an input cannot be used, or `folder` holds something else than an unfinished run.
@@ -112,8 +106,8 @@ def adapt_to_folder(
     training = read_training_cells(cells, names, card, config.seed)
     for note in (*(each.note for each in files), training.note):
         notify(note)
-    subject = AdaptationTask(backbone, read_at, files, training)
-    adapter, held_out = adapt(subject, config, folder / RESUME, report, every)
+    task = AdaptationTask(backbone, read_at, files, training)
+    adapter, held_out = adapt(task, config, folder / RESUME, report, every)
     metadata = {
         "base": dict(base.metadata),
         "networks": [each.metadata for each in files],
@@ -158,13 +152,3 @@ def expression_readout(card: BackboneCard, readout: str | None) -> Readout:
 
 def _is_unfinished(folder: Path) -> bool:
     return {path.name for path in folder.iterdir()} <= {RESUME, f".{RESUME}.tmp"}
-
-
-def _licence(artifact: Artifact) -> str:
-    return (artifact.folder / LICENCE).read_text(encoding="utf-8") if LICENCE in artifact.manifest.files else ""
-
-
-def _write_read_back(checkpoint: Checkpoint, licence: str, folder: Path) -> None:
-    save_checkpoint(checkpoint, folder)
-    if licence:
-        (folder / LICENCE).write_text(licence, encoding="utf-8")

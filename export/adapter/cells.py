@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugrn.runtime.arrays import Ids
-from ugrn.runtime.artifact.folder import file_entry
+from ugrn.runtime.arrays import Array, Ids
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.engine.states import read_each_cell
 from ugrn.runtime.engine.units import CONVERSIONS
 from ugrn.runtime.errors import InputError
@@ -64,7 +64,7 @@ class TrainingCells:
         note: one line that says how reading went.
     """
 
-    values: NDArray[np.float32]
+    values: Array
     genes: Ids
     held_out: NDArray[np.bool_]
     may_show: Bounds
@@ -136,7 +136,7 @@ def read_training_cells(path: Path, names: GeneNames, card: BackboneCard, seed: 
     return TrainingCells(chosen, read.genes[varying], held_out, may_show, card.trained, metadata, note)
 
 
-def _within(values: NDArray[np.float32], bounds: Bounds) -> NDArray[np.bool_]:
+def _within(values: Array, bounds: Bounds) -> NDArray[np.bool_]:
     return np.asarray((values >= bounds[0]) & (values <= bounds[1]))
 
 

@@ -1,4 +1,4 @@
-"""What an adapter and its edges are worth on cells it was not trained on.
+"""Errors of an adapted backbone on cells it was not trained on, beside controls.
 
 The same draws are predicted by the backbone alone, by the adapted backbone, and by the adapted backbone whose network
 was taken away, or replaced by a random one of the same degrees, after training. If the last two do as well, the edges
@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from ugrn.runtime.arrays import Doubles
 
 from ..backbones.adapted.backbone import predict_adapted
 from ..backbones.adapted.graph_adapter import GraphAdapter
@@ -45,8 +46,8 @@ def draw_held_out(cells: TrainingCells, count: int, most_shown: int, asked: int,
 
 
 @torch.no_grad()
-def errors(predict: Callable[[MaskedCell], Tensor], draws: Draws) -> NDArray[np.float64]:
-    """Mean squared error of every cell."""
+def errors(predict: Callable[[MaskedCell], Tensor], draws: Draws) -> Doubles:
+    """Mean squared error of every cell, ``[N]``."""
 
     def error(shown: MaskedCell) -> float:
         return float((predict(shown) - shown.wanted).square().mean())
@@ -54,16 +55,16 @@ def errors(predict: Callable[[MaskedCell], Tensor], draws: Draws) -> NDArray[np.
     return np.array([np.mean([error(shown) for shown in of_cell]) for of_cell in draws])
 
 
-def errors_alone(backbone: Backbone, readout: Readout, draws: Draws) -> NDArray[np.float64]:
-    """`errors` of the backbone without its adapter."""
+def errors_alone(backbone: Backbone, readout: Readout, draws: Draws) -> Doubles:
+    """`errors` of the backbone without its adapter, ``[N]``."""
     baseline = backbone.card.baseline
     return errors(lambda shown: backbone.predict(shown.virtual_cell(baseline), shown.asked, readout)[0], draws)
 
 
 def errors_adapted(
     backbone: AdaptableBackbone, adapter: GraphAdapter, files: Sequence[WeightedNetwork], readout: Readout, draws: Draws
-) -> NDArray[np.float64]:
-    """`errors` of the adapted backbone with some networks."""
+) -> Doubles:
+    """`errors` of the adapted backbone with some networks, ``[N]``."""
     table = structure_table(backbone, adapter, files)
 
     def structures(genes: Tensor) -> Tensor:
@@ -75,24 +76,24 @@ def errors_adapted(
 def predict_masked(
     backbone: AdaptableBackbone, adapter: GraphAdapter, structures: Structures, shown: MaskedCell, readout: Readout
 ) -> Tensor:
-    """What the adapted backbone predicts for the asked genes of one cell, ``[Q]``."""
+    """Predictions of the adapted backbone for the asked genes of one cell, ``[Q]``."""
     cell = shown.virtual_cell(backbone.card.baseline)
     return predict_adapted(backbone, adapter, structures, cell, shown.asked, readout)[0]
 
 
-def worth(
+def evaluate_adapter(
     backbone: AdaptableBackbone,
     adapter: GraphAdapter,
     files: Sequence[WeightedNetwork],
     readout: Readout,
     draws: Draws,
-    before: NDArray[np.float64],
+    before: Doubles,
     seed: int,
 ) -> dict[str, Any]:
-    """The held-out errors, and how much larger than the adapted backbone's the others are, with standard errors.
+    """The held-out errors, and the others' differences from the adapted backbone's, with standard errors.
 
     Args:
-        before: errors of the backbone alone, before training.
+        before: ``[N]``, errors of the backbone alone, before training.
     """
     random = np.random.default_rng([seed, EVALUATION, 1])
     after = errors_adapted(backbone, adapter, files, readout, draws)
@@ -114,7 +115,7 @@ def worth(
     }
 
 
-def worth_lines(found: dict[str, Any]) -> list[str]:
+def evaluation_lines(found: dict[str, Any]) -> list[str]:
     """The held-out errors, for people."""
     lines = [f"held-out error of {found['cells']} cells (mean squared, in the backbone's units):"]
     for name, error in found["error"].items():
@@ -126,5 +127,5 @@ def worth_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _standard_error(values: NDArray[np.float64]) -> float:
+def _standard_error(values: Doubles) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

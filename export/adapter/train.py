@@ -29,7 +29,7 @@ from ..networks.network import WeightedNetwork
 from ..pretrain.loop import TrainingStatus
 from ..training.resume import ResumeFile, digest, learning_rate
 from .cells import MaskedCell, TrainingCells
-from .held_out import draw_held_out, errors_alone, predict_masked, worth
+from .held_out import draw_held_out, errors_alone, evaluate_adapter, predict_masked
 
 BACKBONE_RATE = 0.1  # of the adapter's
 
@@ -65,7 +65,7 @@ class AdaptConfig:
 
 @dataclass(frozen=True)
 class AdaptationTask:
-    """What is trained: a backbone, how it is read, its networks, and cells."""
+    """A backbone, its readout, networks and cells: all that an adapter is trained on."""
 
     backbone: AdaptableBackbone
     readout: Readout
@@ -79,7 +79,7 @@ def adapter_for(backbone: AdaptableBackbone, networks: int) -> GraphAdapter:
 
 
 def adapt(
-    subject: AdaptationTask,
+    task: AdaptationTask,
     config: AdaptConfig,
     resume_file: Path,
     report: Callable[[TrainingStatus], None],
@@ -88,26 +88,26 @@ def adapt(
     """Train an adapter, and the backbone along where that is asked for.
 
     Args:
-        subject: its backbone is changed in place where it is trained.
+        task: its backbone is changed in place where it is trained.
         config: of the run.
         resume_file: training state, written every `every` steps and read where it exists.
         report: called every ten steps.
         every: steps between saved states.
 
     Returns:
-        The adapter, and what it is worth on held-out cells (`held_out.worth`).
+        The adapter, and its errors on held-out cells (`held_out.evaluate_adapter`).
 
     Raises:
         InputError: `resume_file` is of a run with other settings, or training diverges.
     """
-    backbone, cells = subject.backbone, subject.cells
+    backbone, cells = task.backbone, task.cells
     torch.manual_seed(config.seed)
-    adapter = adapter_for(backbone, len(subject.networks))
+    adapter = adapter_for(backbone, len(task.networks))
     optimiser = _optimiser(adapter, backbone, config)
-    resume = ResumeFile(resume_file, _settings(subject, adapter, config))
+    resume = ResumeFile(resume_file, _fingerprint(task, adapter, config))
     draws = draw_held_out(cells, config.evaluated, config.most_shown, config.asked, config.seed)
-    before = errors_alone(backbone, subject.readout, draws)
-    levels = Levels.of(subject.networks)
+    before = errors_alone(backbone, task.readout, draws)
+    levels = Levels.of(task.networks)
     if config.perturbation:
         levels = levels.with_links(cells.values[~cells.held_out], cells.genes)
     trained = nn.ModuleDict({"adapter": adapter})
@@ -115,7 +115,7 @@ def adapt(
         trained["backbone"] = cast(nn.Module, backbone)
     losses: list[float] = []
     for step in range(resume.load(trained, optimiser), config.steps):
-        losses.append(_take_step(step, subject, adapter, levels, optimiser, config))
+        losses.append(_take_step(step, task, adapter, levels, optimiser, config))
         done = step + 1
         if not np.isfinite(losses[-1]):
             message = f"step {done}: the loss is {losses[-1]}; try other cells, or leave the backbone frozen"
@@ -125,13 +125,13 @@ def adapt(
         if done % 10 == 0 or done == config.steps:
             report(TrainingStatus(done, config.steps, float(np.mean(losses)), None))
             losses.clear()
-    found = worth(backbone, adapter, subject.networks, subject.readout, draws, before, config.seed)
-    return adapter.eval(), found
+    evaluation = evaluate_adapter(backbone, adapter, task.networks, task.readout, draws, before, config.seed)
+    return adapter.eval(), evaluation
 
 
 def _take_step(
     step: int,
-    subject: AdaptationTask,
+    task: AdaptationTask,
     adapter: GraphAdapter,
     levels: Levels,
     optimiser: torch.optim.Optimizer,
@@ -140,13 +140,13 @@ def _take_step(
     """One optimiser step; returns its loss."""
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(step, config.steps, config.rate * group["factor"])
-    batch = draw_batch(step, subject.cells, config)
+    batch = draw_batch(step, task.cells, config)
     random = np.random.default_rng([config.seed, step, 1])
     edges = [level.perturbed(config.perturbation, random) for level in levels.each]
-    structures = levels.structures(subject.backbone, adapter, edges, [shown.genes for shown in batch])
+    structures = levels.structures(task.backbone, adapter, edges, [shown.genes for shown in batch])
 
     def loss(shown: MaskedCell) -> Tensor:
-        found = predict_masked(subject.backbone, adapter, structures, shown, subject.readout)
+        found = predict_masked(task.backbone, adapter, structures, shown, task.readout)
         return (found - shown.wanted).square().mean()
 
     whole = torch.stack([loss(shown) for shown in batch]).mean()
@@ -178,12 +178,12 @@ def _optimiser(adapter: GraphAdapter, backbone: AdaptableBackbone, config: Adapt
     return torch.optim.AdamW(groups, lr=config.rate, betas=(0.9, 0.98), fused=True)
 
 
-def _settings(subject: AdaptationTask, adapter: GraphAdapter, config: AdaptConfig) -> str:
-    """All that decides a run."""
-    state = cast(nn.Module, subject.backbone).state_dict()
+def _fingerprint(task: AdaptationTask, adapter: GraphAdapter, config: AdaptConfig) -> str:
+    """All that decides a run, as text."""
+    state = cast(nn.Module, task.backbone).state_dict()
     networks = [
-        digest(each.network.keys(), *([] if each.weights is None else [each.weights])) for each in subject.networks
+        digest(each.network.keys(), *([] if each.weights is None else [each.weights])) for each in task.networks
     ]
-    cells = digest(subject.cells.values, subject.cells.genes, subject.cells.held_out)
+    cells = digest(task.cells.values, task.cells.genes, task.cells.held_out)
     backbone = digest(*(tensor.numpy() for _, tensor in sorted(state.items())))
-    return json.dumps([asdict(config), asdict(adapter.config), subject.readout, networks, cells, backbone])
+    return json.dumps([asdict(config), asdict(adapter.config), task.readout, networks, cells, backbone])

@@ -9,14 +9,14 @@ residual; after training all is folded into one finished table, so that an expor
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact.folder import BackboneShape
+from ugrn.runtime.artifact.manifest import BackboneShape
 
 from ..model.base import NO_PREDICTION, BackboneCard, Readout, VirtualCells
 from ..model.layers import PostNormLayer
@@ -38,6 +38,9 @@ CARD = BackboneCard(
     },
     trained=(-4.0, 6.0),
 )
+TOKEN_HEAD = ("mask", "decoder.0.weight", "decoder.0.bias", "decoder.2.weight", "decoder.2.bias")
+HEADLESS_CARD = replace(CARD, readouts={name: CARD.readouts[name] for name in ("mvc", "attn")})
+"""Of a backbone whose weights do not hold `TOKEN_HEAD`, or zeros for it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class MiniConfig:
         layers: number of transformer layers.
         heads: attention heads; divides `width`.
         feedforward: hidden width of the feed-forward blocks.
-        text_width: width of the gene embeddings the gene tokens are learned from.
+        text_width: width of the gene embeddings the gene tokens are learned from; 0 where that is not known.
     """
 
     width: int = 192
@@ -57,6 +60,11 @@ class MiniConfig:
     heads: int = 6
     feedforward: int = 384
     text_width: int = 384
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            message = f"{self.heads} heads do not divide a width of {self.width}"
+            raise ValueError(message)
 
 
 class LearnedGenes(nn.Module):
@@ -143,6 +151,22 @@ class MiniBackbone(nn.Module):
         asked = torch.matmul(cell, weight * self.cell_scale)  # [R, d]
         offset = torch.matmul(cell, bias.unsqueeze(1) * self.cell_scale)  # [R, 1]
         return torch.matmul(asked, self.genes(targets).transpose(0, 1)) + offset
+
+    def artifact_weights(self) -> dict[str, Tensor]:
+        """Tensors by name, without the token head where there is none; of a finished backbone."""
+        left_out = () if "masked" in self.card.readouts else TOKEN_HEAD
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in left_out}
+
+    def load_artifact_weights(self, weights: dict[str, Tensor]) -> None:
+        """Take over the tensors of `artifact_weights`.
+
+        Raises:
+            RuntimeError: one is missing, left over, or of another shape.
+        """
+        head = {name: torch.zeros_like(tensor) for name, tensor in self.state_dict().items() if name in TOKEN_HEAD}
+        self.load_state_dict(weights if head.keys() & weights.keys() else weights | head)
+        if not any(self.state_dict()[name].any() for name in TOKEN_HEAD):
+            self.card = HEADLESS_CARD
 
     @torch.no_grad()
     def finished(self) -> MiniBackbone:

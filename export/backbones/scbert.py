@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact.folder import BackboneShape
+from ugrn.runtime.artifact.manifest import BackboneShape
 from ugrn.runtime.errors import InputError
 
 from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells

@@ -1,4 +1,4 @@
-"""The model card: what an artifact is, where it comes from, and what it should not be used for."""
+"""The model card of an artifact: contents, origin and limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ugrn.runtime.artifact.folder import Manifest
+from ugrn.runtime.artifact.manifest import Manifest
 
 HUB_LICENCES = {  # SPDX expressions that model hubs know, by the hubs' own short names
     "MIT": "mit",
@@ -119,11 +119,11 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
 
 
 def _adapter(metadata: Mapping[str, Any]) -> str:
-    """The networks that were fed back, and what they are worth; see `ugrn.export.adapter`."""
+    """The networks that were fed back, and the errors with and without them; see `ugrn.export.adapter`."""
     settings, cells, held_out = metadata["settings"], metadata["cells"], metadata["held_out"]
     networks = [f"| {each['file']} | {each['edges']} | {each['sha256']} |" for each in metadata["networks"]]
     errors = [
-        f"| {ARMS[name]} | {error:.5f} | {_more(held_out['more_than_after'].get(name))} |"
+        f"| {ARMS[name]} | {error:.5f} | {_difference_text(held_out['more_than_after'].get(name))} |"
         for name, error in held_out["error"].items()
     ]
     return "\n".join(
@@ -152,7 +152,7 @@ def _adapter(metadata: Mapping[str, Any]) -> str:
     )
 
 
-def _more(difference: Sequence[float] | None) -> str:
+def _difference_text(difference: Sequence[float] | None) -> str:
     return "" if difference is None else f"{difference[0]:+.5f} ± {difference[1]:.5f}"
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugrn.runtime.artifact.folder import BackboneShape
+from ugrn.runtime.artifact.manifest import BackboneShape
 from ugrn.runtime.errors import InputError
 
 Readout = Literal["mvc", "gen", "masked", "token", "shift", "rank", "attn"]

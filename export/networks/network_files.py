@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Array
-from ugrn.runtime.artifact.folder import file_entry
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.networks import REGION, read_network_pairs, regulon_signs
 from ugrn.runtime.files.pairs import PairList

@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from ugrn.runtime.arrays import Array
-from ugrn.runtime.artifact.folder import Artifact, file_entry
+from ugrn.runtime.artifact.folder import Artifact
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.genes.matches import Matches
 from ugrn.runtime.progress import Progress
 from ugrn.runtime.runs.provenance import write_rejects, write_sidecar

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError, MissingExtraError
-from .folder import MANIFEST, OPTIONAL, REQUIRED, open_artifact
+from .folder import open_artifact
+from .manifest import MANIFEST, OPTIONAL, REQUIRED
 
 COMMIT = "[0-9a-f]{40}"
 OFFLINE = ("UGRN_OFFLINE", "HF_HUB_OFFLINE")
@@ -105,7 +106,7 @@ def _download(hub: Any, reference: HubReference, part: Path) -> None:
 
 
 def _commit_now(reference: HubReference) -> str:
-    """Which commit a branch or tag is now, as a part of a message; empty where that cannot be known."""
+    """The commit of a branch or tag now, as a part of a message; empty where that cannot be known."""
     if offline() is not None:
         return ""
     try:

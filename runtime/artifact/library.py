@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import ArtifactError, InputError
-from .folder import MANIFEST, Artifact, open_artifact
+from .folder import Artifact, open_artifact
 from .hub import COMMIT, fetch, parse_hub
+from .manifest import MANIFEST
 
 DEFAULT = "mini"
 PIN = "#sha256="
@@ -24,10 +25,10 @@ Place = Literal["user", "bundled", "hub", "folder"]
 
 @dataclass(frozen=True)
 class InstalledArtifact:
-    """Where an artifact lies.
+    """The place of an artifact.
 
     Attributes:
-        name: what it is called with ``--artifact``.
+        name: its name for ``--artifact``.
         place: ``user``, ``bundled``, ``hub`` (fetched before) or ``folder``.
         folder: its folder.
     """
@@ -75,7 +76,7 @@ def installed() -> list[InstalledArtifact]:
 
 
 def locate(reference: Path | str | None = None) -> InstalledArtifact:
-    """Where the artifact lies that a reference without a pin names; it is fetched where it is a hub's.
+    """The place of the artifact that a reference without a pin names; it is fetched where it is a hub's.
 
     Args:
         reference: a folder, a name, ``owner/repository@commit`` (also with ``hf://`` before it), or None for the

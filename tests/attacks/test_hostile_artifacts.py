@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ugrn.runtime import ArtifactError, load, open_artifact
-from ugrn.runtime.artifact.folder import FORMAT, file_entry
+from ugrn.runtime.artifact.manifest import FORMAT, file_entry
 
 
 @pytest.fixture
@@ -68,7 +68,9 @@ def test_manifests_that_are_none_are_refused(copy: Path, text: str) -> None:
         open_artifact(copy)
 
 
-@pytest.mark.parametrize("name", ["gdt.onnx", "vvp.onnx", "genes.txt", "translator.npz", "context.txt"])
+@pytest.mark.parametrize(
+    "name", ["gdt.onnx", "vvp.onnx", "genes.txt", "translator.npz", "context.txt", "weights.safetensors"]
+)
 def test_damaged_and_missing_files_are_named(copy: Path, name: str) -> None:
     raw = (copy / name).read_bytes()
     flipped = bytes([raw[0] ^ 1]) + raw[1:]

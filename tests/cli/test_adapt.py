@@ -65,6 +65,7 @@ def test_adapt_export_train_and_score(work: Path) -> None:
     assert pl.read_csv("scored.csv")["probability"].is_between(0, 1).all()
     manifest = open_artifact("art").manifest
     assert (manifest.backbone, manifest.readout, manifest.licence) == ("mini", "mvc", "MIT")
+    assert "weights.safetensors" not in manifest.files  # which hold no adapter
     metadata = manifest.provenance["adapter"]
     assert [each["file"] for each in metadata["networks"]] == ["edges.csv", "edges.csv"]
     assert metadata["settings"]["perturbation"] == 0.3

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.bundle.folder import ExportSettings, write_artifact
+from ugrn.export.bundle.artifact import ExportSettings, write_artifact
 from ugrn.export.model.base import Origin
 from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.session import GraphSession

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ugrn.export.autodiff.dual import UnsupportedFunctionError
-from ugrn.export.graph.graph import ParityError
+from ugrn.export.graph.parity import ParityError
 from ugrn.runtime import errors
-from ugrn.runtime.artifact.folder import FORMAT, MANIFEST, OPTIONAL, READOUTS, REQUIRED, BackboneShape, Manifest
+from ugrn.runtime.artifact.manifest import FORMAT, MANIFEST, OPTIONAL, READOUTS, REQUIRED, BackboneShape, Manifest
 from ugrn.runtime.engine.units import CONVERSIONS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact.folder import BackboneShape
+from ugrn.runtime.artifact.manifest import BackboneShape
 
 from ...model.base import BackboneCard, Readout, VirtualCells
 from ...model.layers import PostNormLayer

@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ugrn.runtime.artifact.folder import BackboneShape
+from ugrn.runtime.artifact.manifest import BackboneShape
 
 from ...model.base import BackboneCard, Readout, VirtualCells
 from ...model.layers import PostNormLayer, join_heads, leaky_mlp

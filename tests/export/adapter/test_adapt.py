@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_bad_checkpoints import FAMILIES
 
-from ugrn.export.adapter.adapt import adapt_to_folder, open_base
+from ugrn.export.adapter.adapt import adapt_to_folder, expression_readout, open_base
 from ugrn.export.adapter.cells import TrainingCells
-from ugrn.export.adapter.held_out import worth_lines
+from ugrn.export.adapter.held_out import evaluation_lines
 from ugrn.export.adapter.train import AdaptationTask, AdaptConfig, adapt
 from ugrn.export.backbones.adapted.backbone import AdaptedBackbone
 from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
@@ -26,7 +26,7 @@ from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
 from ugrn.export.networks.network import Network, WeightedNetwork, rewired
 from ugrn.export.pretrain.loop import TrainingStatus
 from ugrn.export.registry import load_backbone
-from ugrn.runtime import bundled_artifact
+from ugrn.runtime import bundled_artifact, open_artifact
 from ugrn.runtime.errors import InputError
 
 GENES, MODULES = 60, 6
@@ -114,8 +114,8 @@ def test_the_planted_network_helps_more_than_a_random_one(tmp_path: Path) -> Non
     config = AdaptConfig(steps=300, cells=8, asked=GENES, rate=1e-2, perturbation=0.0, evaluated=80)
     found = {}
     for name, network in (("planted", planted), ("random", rewired(planted, np.random.default_rng(6)))):
-        subject = AdaptationTask(wide_backbone(4), "mvc", [WeightedNetwork(network)], cells)
-        found[name] = adapt(subject, config, tmp_path / "resume.pt", lambda progress: None, every=1000)[1]
+        task = AdaptationTask(wide_backbone(4), "mvc", [WeightedNetwork(network)], cells)
+        found[name] = adapt(task, config, tmp_path / "resume.pt", lambda progress: None, every=1000)[1]
     error = {name: each["error"] for name, each in found.items()}
     assert error["planted"]["before"] == error["random"]["before"]
     assert error["random"]["after"] < error["random"]["before"]
@@ -184,7 +184,7 @@ def test_what_is_written_is_read_again(checkpoint: Path, cells: Path, network: P
     error = recorded["held_out"]["error"]
     assert set(error) == {"before", "after", "without_edges", "random_network"}
     assert error["before"] != error["after"]
-    lines = worth_lines(recorded["held_out"])
+    lines = evaluation_lines(recorded["held_out"])
     assert "backbone alone" in lines[1]
     assert len(lines) == 6
 
@@ -204,11 +204,11 @@ def test_the_frozen_backbone_stays_and_the_other_moves(
         assert same["genes.table"]
 
 
-def test_an_artifact_is_read_back_and_adapted(untrained: Path, cells: Path, network: Path, tmp_path: Path) -> None:
+def test_an_artifact_with_weights_is_adapted(untrained: Path, cells: Path, network: Path, tmp_path: Path) -> None:
     metadata = run(untrained, [network], cells, tmp_path / "out")
     assert metadata["base"]["artifact"] == "untrained"
     loaded = load_backbone("adapted", tmp_path / "out")
-    assert list(loaded.backbone.card.readouts) == ["mvc"]
+    assert list(loaded.backbone.card.readouts)[0] == "mvc"
     assert loaded.origin.licence == "a licence\n"
     assert loaded.context == ["GENE3", "GENE7", "GENE50"]
     run(untrained, [network], cells, tmp_path / "along", replace(SMALL, unfreeze=True))
@@ -216,17 +216,20 @@ def test_an_artifact_is_read_back_and_adapted(untrained: Path, cells: Path, netw
         out: [each.read_bytes() for each in sorted((tmp_path / out / "base").iterdir())] for out in ("out", "along")
     }
     assert weights["out"] == weights["along"]  # the base is what was adapted, before training
-    with pytest.raises(InputError, match="no readout 'masked'"):
-        run(untrained, [network], cells, tmp_path / "other", readout="masked")
+    assert run(untrained, [network], cells, tmp_path / "other", readout="masked")["readout"] == "masked"
 
 
 def test_the_licence_of_an_artifact_goes_along(tmp_path: Path) -> None:
     base = open_base(None)
+    assert base.metadata == {"artifact": "mini", "sha256": open_artifact(bundled_artifact()).digest}
     text = (bundled_artifact() / "LICENSE").read_text(encoding="utf-8")
     assert base.loaded.origin.licence_text == text
     assert base.loaded.origin.licence == "CC-BY-SA-4.0"
     base.write(tmp_path)
     assert (tmp_path / "LICENSE").read_text(encoding="utf-8") == text
+    assert load_backbone("mini", tmp_path).origin == base.loaded.origin
+    with pytest.raises(InputError, match="mini has no readout 'masked'; expected one of mvc, attn"):
+        expression_readout(base.loaded.backbone.card, "masked")
 
 
 @pytest.mark.parametrize("family", ["scgpt", "scbenchmark", "scfoundation", "scbert"])
@@ -266,6 +269,12 @@ def test_what_cannot_be_adapted_is_refused(
         open_base(None, "scgpt")
     with pytest.raises(InputError, match="cannot be adapted again"):
         open_base(str(checkpoint), "adapted")
+    bare = shutil.copytree(untrained, tmp_path / "bare")
+    manifest = json.loads((bare / "artifact.json").read_text())
+    del manifest["files"]["weights.safetensors"]
+    (bare / "artifact.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="bare: an artifact of mini without the weights"):
+        open_base(str(bare))
     assert not out.exists()
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugrn.export.graph.graph import Probe, random_inputs
+from ugrn.export.graph.probe import Probe, random_inputs
 
 State = dict[str, Tensor]
 Reference = Callable[[list[int], list[float], int, Tensor, int], Tensor]

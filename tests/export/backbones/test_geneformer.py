@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from made import State, cell, check, lin, linear, ln, norm, tame
 from torch import Tensor, nn
 
-from ugrn.export.graph.graph import Probe, export_onnx
+from ugrn.export.graph.probe import Probe
+from ugrn.export.graph.tracing import export_onnx
 from ugrn.export.registry import load_backbone
 from ugrn.runtime.engine.session import GraphSession, RuntimeSettings
 from ugrn.runtime.errors import InputError

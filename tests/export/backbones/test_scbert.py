@@ -115,7 +115,7 @@ def test_gene_order_and_gene_vectors_are_asked_for(tmp_path: Path) -> None:
 
 def test_rows_do_not_depend_on_each_other(tmp_path: Path) -> None:
     """Upstream's stabiliser is one maximum over the batch; ours is of the row."""
-    from ugrn.export.graph.virtual_cell import ProbeGraph
+    from ugrn.export.graph.probe import ProbeGraph
 
     torch.manual_seed(5)
     module = ProbeGraph(load_backbone("scbert", write(tmp_path, make())).backbone, "masked", 1.0, True)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from made import tame
 from torch import Tensor, nn
 
-from ugrn.export.graph.graph import Probe, random_inputs
+from ugrn.export.graph.probe import Probe, random_inputs
 from ugrn.export.model.base import with_levels
 from ugrn.export.registry import load_backbone
 

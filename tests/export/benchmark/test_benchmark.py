@@ -17,7 +17,7 @@ from ugrn.export.backbones.adapted.backbone import AdaptedBackbone
 from ugrn.export.backbones.adapted.levels import structure_table
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.benchmark.run_folder import digest
-from ugrn.export.bundle.folder import ExportSettings, write_artifact
+from ugrn.export.bundle.artifact import ExportSettings, write_artifact
 from ugrn.export.model.base import Origin
 from ugrn.export.networks.network import Network, WeightedNetwork
 from ugrn.runtime.errors import InputError

@@ -14,8 +14,8 @@ from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.benchmark import controls
 from ugrn.export.benchmark.datasets import DataSet
 from ugrn.export.benchmark.features import GeneOnly, Knockout, ProbeFeatures, ShuffledTargets, known_ids, predictions
-from ugrn.export.bundle.folder import ExportSettings, write_artifact
-from ugrn.export.graph.graph import Probe
+from ugrn.export.bundle.artifact import ExportSettings, write_artifact
+from ugrn.export.graph.probe import Probe
 from ugrn.export.model.base import Origin
 from ugrn.runtime import Scorer, load
 from ugrn.runtime.artifact.folder import open_artifact

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ugrn.export.backbones.mini import CARD, MiniBackbone
 from ugrn.export.model.adaptable import PARTS, adaptable, adapter_widths
-from ugrn.runtime.artifact.folder import BackboneShape
+from ugrn.runtime.artifact.manifest import BackboneShape
 from ugrn.runtime.errors import InputError
 
 ROOT = Path(__file__).parents[3]

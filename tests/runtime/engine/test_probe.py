@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.graph.graph import Probe, autograd_reference
+from ugrn.export.graph.parity import autograd_reference
+from ugrn.export.graph.probe import Probe
 from ugrn.runtime import load
 from ugrn.runtime.artifact.folder import Artifact, open_artifact
 from ugrn.runtime.engine.grid import level_grid

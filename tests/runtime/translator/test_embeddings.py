@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from ugrn.runtime import ScoreSettings, load, open_artifact
-from ugrn.runtime.artifact.folder import file_entry
+from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.engine.states import CellState
 from ugrn.runtime.errors import ArtifactError
 from ugrn.runtime.translator.translator import Translator, load_translator, save_translator

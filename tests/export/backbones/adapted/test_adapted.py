@@ -17,8 +17,9 @@ from ugrn.export.adapter.train import adapter_for
 from ugrn.export.backbones.adapted.backbone import OTHER_READOUT, AdaptedBackbone, predict_adapted
 from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors, GraphAdapter
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.bundle.folder import ExportSettings, write_artifact
-from ugrn.export.graph.graph import Probe, autograd_reference, random_inputs
+from ugrn.export.bundle.artifact import ExportSettings, write_artifact
+from ugrn.export.graph.parity import autograd_reference
+from ugrn.export.graph.probe import Probe, random_inputs
 from ugrn.export.model.adaptable import AdaptableBackbone, adaptable
 from ugrn.export.model.base import Origin, VirtualCells
 from ugrn.export.registry import load_backbone

@@ -19,7 +19,7 @@ from ugrn.export.backbones.adapted.graph_adapter import (
     GraphSAGE,
     neighbour_mean,
 )
-from ugrn.export.graph.graph import _quiet
+from ugrn.export.graph.tracing import quiet
 
 GENES, EDGES, CELLS = 9, 30, 3
 
@@ -203,7 +203,7 @@ def test_message_passing_exports_with_any_number_of_edges(tmp_path: Path, random
         return ends[0], ends[1], torch.from_numpy(random.uniform(0, 1, edges).astype(np.float32))
 
     edges = torch.export.Dim("E", min=2)
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         program = torch.onnx.export(
             module, inputs(7), dynamo=True, dynamic_shapes=({0: edges},) * 3, opset_version=20, verbose=False
         )

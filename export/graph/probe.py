@@ -9,13 +9,23 @@ Shapes: S sources, K levels, R = S*K virtual cells, C context genes, Q targets.
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ugrn.runtime.arrays import Array, Ids
+
 from ..autodiff.tangent import Dual, split
 from ..model.base import Backbone, Readout, VirtualCells
+
+INPUTS = ("context", "context_values", "sources", "levels", "targets")
+OUTPUTS = ("value", "gradient")
+Inputs = tuple[Ids, Array, Ids, Array, Ids]
+"""Arrays of `INPUTS`, shaped ``[C]``, ``[C]``, ``[S]``, ``[S, K]`` and ``[Q]``."""
 
 
 class ProbeGraph(nn.Module):
@@ -63,3 +73,47 @@ class ProbeGraph(nn.Module):
         if gradient is None:
             gradient = torch.zeros_like(value)
         return value.reshape(shape), gradient.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A backbone to export, its readout and the baseline v_b."""
+
+    backbone: Backbone
+    readout: Readout
+    baseline: float
+
+    @property
+    def genes(self) -> int:
+        """Number of genes of the vocabulary."""
+        return len(self.backbone.symbols)
+
+    def module(self, tangent: bool, double: bool = False) -> ProbeGraph:
+        """The module to trace, or a float64 copy of it."""
+        backbone = self.backbone
+        if double:
+            backbone = cast(Backbone, copy.deepcopy(cast(nn.Module, backbone)).double())
+        return ProbeGraph(backbone, self.readout, self.baseline, tangent).eval()
+
+
+def random_inputs(
+    genes: int,
+    shape: tuple[int, int, int, int],
+    rng: np.random.Generator,
+    levels: tuple[float, float] = (-1.0, 1.0),
+) -> Inputs:
+    """Inputs of a given (S, K, C, Q): the first target is the first source, and where the context has
+    genes, its first is the last source."""
+    s, k, c, q = shape
+    sources = rng.choice(genes, s, replace=False)
+    context = rng.choice(np.setdiff1d(np.arange(genes), sources[-1:]), c, replace=False)
+    context[:1] = sources[-1:]
+    targets = rng.choice(np.setdiff1d(np.arange(genes), sources[:1]), q, replace=False)
+    targets[:1] = sources[:1]
+    values = rng.uniform(*levels, c).astype(np.float32)
+    return context, values, sources, rng.uniform(*levels, (s, k)).astype(np.float32), targets
+
+
+def to_tensors(inputs: Inputs) -> tuple[Tensor, ...]:
+    """The same inputs for torch, sharing their memory; shapes as in `Inputs`."""
+    return tuple(torch.from_numpy(array) for array in inputs)

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.graph.graph import autograd_reference, random_inputs
-from ugrn.export.graph.virtual_cell import ProbeGraph
+from ugrn.export.graph.parity import autograd_reference
+from ugrn.export.graph.probe import ProbeGraph, random_inputs
 
 BASELINE = 0.25
 
