@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from made_multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 from typer.testing import CliRunner
 
+from tests.helpers.multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 from ugrn.cli.main import app
 from ugrn.export.networks.cell_networks import CellNetworks
 from ugrn.runtime.errors import InputError

@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_bad_checkpoints import FAMILIES
 
+from tests.helpers.checkpoints import FAMILIES
 from ugrn.export.adapter.adapt import adapt_to_folder, open_base
 from ugrn.export.adapter.cells import TrainingCells
 from ugrn.export.adapter.held_out import worth_lines

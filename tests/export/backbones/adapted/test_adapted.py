@@ -10,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from test_bad_checkpoints import FAMILIES
 from torch import Tensor, nn
 
+from tests.helpers.checkpoints import FAMILIES
 from ugrn.export.adapter.train import adapter_for
 from ugrn.export.backbones.adapted.backbone import OTHER_READOUT, AdaptedBackbone, predict_adapted
 from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors, GraphAdapter
