@@ -209,7 +209,7 @@ def test_an_artifact_is_read_back_and_adapted(untrained: Path, cells: Path, netw
     assert metadata["base"]["artifact"] == "untrained"
     loaded = load_backbone("adapted", tmp_path / "out")
     assert list(loaded.backbone.card.readouts) == ["mvc"]
-    assert loaded.origin.licence == "a licence\n"
+    assert loaded.origin.licence == "a licence"
     assert loaded.context == ["GENE3", "GENE7", "GENE50"]
     run(untrained, [network], cells, tmp_path / "along", replace(SMALL, unfreeze=True))
     weights = {
