@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,14 +30,15 @@ from ugrn.runtime.engine.session import GraphSession, RuntimeSettings
 from ugrn.runtime.errors import InputError
 
 
-def test_graphs_agree_with_autograd_at_fresh_shapes(untrained: Path, backbone: MiniBackbone) -> None:
+def test_graphs_agree_with_autograd_at_fresh_shapes(
+    exported: Path, backbone: MiniBackbone, random: np.random.Generator
+) -> None:
     reference = Probe(backbone, "mvc", 0.0).module(tangent=False, double=True)
-    rng = np.random.default_rng()  # fresh inputs at every run
     for shape in ((1, 1, 0, 1), (1, 9, 1, 30), (5, 2, 20, 3), (3, 4, 7, 11), (2, 8, 2, 1)):
-        inputs = random_inputs(60, shape, rng, (-4, 6))
+        inputs = random_inputs(60, shape, random, (-4, 6))
         expected = autograd_reference(reference, inputs)
         for name, outputs in (("vvp.onnx", 1), ("gdt.onnx", 2)):
-            found = GraphSession(untrained / name, RuntimeSettings("cpu")).run(*inputs)
+            found = GraphSession(exported / name, RuntimeSettings("cpu")).run(*inputs)
             assert len(found) == outputs
             for one, other in zip(found, expected, strict=False):
                 assert one.shape == (shape[0], shape[1], shape[3])
@@ -52,54 +54,64 @@ def test_query_readouts_export_too(tmp_path: Path, backbone: MiniBackbone, reado
     assert len(manifest.parity["shapes"]) == 5
 
 
-def test_torchscript_runs_at_other_shapes(untrained: Path) -> None:
+def test_torchscript_runs_at_other_shapes(exported: Path) -> None:
     inputs = random_inputs(60, (3, 2, 9, 4), np.random.default_rng(1))
-    expected = GraphSession(untrained / "gdt.onnx", RuntimeSettings("cpu")).run(*inputs)
-    module = torch.jit.load(str(untrained / "gdt.ts"))
+    expected = GraphSession(exported / "gdt.onnx", RuntimeSettings("cpu")).run(*inputs)
+    module = torch.jit.load(str(exported / "gdt.ts"))
     with torch.no_grad():
         found = module(*(torch.from_numpy(a) for a in inputs))
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.numpy(), other, rtol=1e-4, atol=1e-5)
-    assert {"vvp.ts", "gdt.ts"} <= set(open_artifact(untrained).manifest.parity["deviation"])
+    assert {"vvp.ts", "gdt.ts"} <= set(open_artifact(exported).manifest.parity["deviation"])
 
 
-def test_weights_are_inside_the_file_and_ops_are_standard(untrained: Path) -> None:
-    model = onnx.load(untrained / "gdt.onnx", load_external_data=False)
+def test_weights_are_inside_the_file_and_ops_are_standard(exported: Path) -> None:
+    model = onnx.load(exported / "gdt.onnx", load_external_data=False)
     assert not [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
     assert {node.domain for node in model.graph.node} == {""}
     dims = {i.name: [d.dim_param for d in i.type.tensor_type.shape.dim] for i in model.graph.input}
     assert all(all(names) for names in dims.values()), dims
 
 
-def test_graphs_do_not_say_where_they_were_made(untrained: Path) -> None:
+def test_graphs_do_not_say_where_they_were_made(exported: Path) -> None:
     here = Path(graph.__file__).resolve()
     for name in ("vvp.onnx", "gdt.onnx"):
-        content = (untrained / name).read_bytes()
+        content = (exported / name).read_bytes()
         for told in (b"stack_trace", b"site-packages", *(str(folder).encode() for folder in here.parents[:-2])):
             assert told not in content
 
 
 def test_a_deviating_graph_leaves_nothing_behind(
-    tmp_path: Path, backbone: MiniBackbone, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, untrained: Path, new_backbone: Callable[[int], MiniBackbone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(probe: Probe, tangent: bool, path: Path) -> None:
-        other = Probe(probe.backbone, "mvc", 0.0)
-        with torch.no_grad():
-            kept = backbone.cell_query.bias.clone()
-            backbone.cell_query.bias += 0.01
-            graph.export_onnx(other, tangent, path)
-            backbone.cell_query.bias.copy_(kept)
-
-    monkeypatch.setattr(bundle, "export_onnx", wrong)
+    other = new_backbone(0)
+    with torch.no_grad():
+        other.cell_query.bias += 0.01
+    monkeypatch.setattr(
+        bundle, "export_onnx", lambda probe, tangent, path: shutil.copyfile(untrained / path.name, path)
+    )
     with pytest.raises(ParityError, match=r"vvp.onnx|gdt.onnx"):
-        write_artifact(backbone, tmp_path / "a", ExportSettings(), Origin())
+        write_artifact(other, tmp_path / "a", ExportSettings(), Origin())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_weights_that_are_not_finite_are_refused(tmp_path: Path, new_backbone: Callable[[int], MiniBackbone]) -> None:
-    broken = new_backbone(3)
+def test_weights_that_are_not_finite_are_refused(
+    tmp_path: Path, untrained: Path, new_backbone: Callable[[int], MiniBackbone], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Backbone and graph agree, in that both give NaN."""
+    broken = new_backbone(0)
     with torch.no_grad():
         broken.cls[0] = float("nan")
+
+    def export(probe: Probe, tangent: bool, path: Path) -> None:
+        model = onnx.load(untrained / path.name)
+        for tensor in model.graph.initializer:
+            weights = onnx.numpy_helper.to_array(tensor)
+            if weights.dtype == np.float32 and weights.size > 1:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(np.full_like(weights, np.nan), tensor.name))
+        onnx.save(model, path)
+
+    monkeypatch.setattr(bundle, "export_onnx", export)
     with pytest.raises(ParityError, match="NaN"):
         write_artifact(broken, tmp_path / "a", ExportSettings(), Origin())
     assert list(tmp_path.iterdir()) == []
