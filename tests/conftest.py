@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import random as standard
 import shutil
+import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -20,27 +23,57 @@ from tests.helpers.models import CONTEXT, METRICS, make_backbone, make_table, ma
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.bundle import folder as bundle
 from ugrn.export.bundle.folder import ExportSettings, add_translator, write_artifact
+from ugrn.export.graph.graph import Probe
 from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.probe import Prober
 from ugrn.runtime.translator.translator import Translator
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+MARKED_SLOW = pytest.StashKey[bool]()
 hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.register_profile("soak", print_blob=True)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=0, help="of all random inputs; another one gives others (default 0)")
+    parser.addoption("--soak", type=float, metavar="TIME", help="random inputs and kills only, until this time")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MARKED_SLOW] = False
     if config.getoption("--hypothesis-profile") is None:
         hypothesis.settings.load_profile("soak" if config.getoption("--seed") else "fixed")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"random inputs: --seed {config.getoption('--seed')}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no worker begins one when the others are done."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+    if config.getoption("--soak"):
+        items[:] = [item for item in items if is_random(item)]
+        standard.Random(config.getoption("--seed")).shuffle(items)
+
+
+def is_random(item: pytest.Item) -> bool:
+    """True for tests that another seed changes, and for those of attacks and crashes."""
+    drawn = "random" in getattr(item, "fixturenames", ()) or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+    return drawn or item.path.parent.name in ("attacks", "crash")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.config.stash[MARKED_SLOW] = item.get_closest_marker("slow") is not None
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    end = item.config.getoption("--soak")
+    if end and time.time() > end:
+        item.session.shouldstop = "the time is over"
 
 
 @pytest.fixture(autouse=True)
@@ -99,12 +132,32 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def graphs_are_exported_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Workers of one run share a folder of graphs."""
+def graphs_are_exported_once(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers of one run share a folder of graphs; tests that are not marked slow export none."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
+    export_once = shared_exports(bundle.export_onnx, folder)
+
+    def export(probe: Probe, tangent: bool, path: Path) -> None:
+        assert pytestconfig.stash[MARKED_SLOW], "a test that exports takes seconds: mark it slow"
+        export_once(probe, tangent, path)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle, "export_onnx", shared_exports(bundle.export_onnx, folder))
+        patch.setattr(bundle, "export_onnx", export)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def waiting_threads_sleep() -> Iterator[None]:
+    """Threads of onnxruntime that wait do not take the cores that other workers need; results are the same."""
+
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_session_config_entry("session.intra_op.allow_spinning", "0")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "SessionOptions", Options)
         yield
 
 

@@ -172,6 +172,7 @@ def test_ctrl_c_is_quiet_and_leaves_a_resumable_run(artifact: Path, tmp_path: Pa
     assert json.loads((tmp_path / "e.csv.json").read_text())["resumed_blocks"] >= 3
 
 
+@pytest.mark.slow
 def test_export_train_and_score_from_the_command_line(tmp_path: Path, backbone: MiniBackbone) -> None:
     (tmp_path / "pre").mkdir()
     save_checkpoint(Checkpoint(backbone, {"OLD": "GENE1"}, ["GENE5", "GENE6"], {}), tmp_path / "pre")

@@ -138,6 +138,7 @@ def run(work: Path, ran: set[str], monkeypatch: pytest.MonkeyPatch) -> Callable[
     return once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_commands(document: Path, run: Callable[[str], None]) -> None:
     for command in commands(document.read_text(encoding="utf-8")):
@@ -146,6 +147,7 @@ def test_commands(document: Path, run: Callable[[str], None]) -> None:
             run(command)
 
 
+@pytest.mark.slow
 def test_examples_of_help(run: Callable[[str], None]) -> None:
     for command in examples():
         if not reason_not_to_run(command):
@@ -160,6 +162,7 @@ def test_what_is_not_run_is_in_the_documents() -> None:
     assert sum(not reason_not_to_run(command) for command in found) > 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_python_examples(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -102,6 +102,7 @@ def wide_backbone(seed: int) -> MiniBackbone:
     return made.eval()
 
 
+@pytest.mark.slow
 def test_the_planted_network_helps_more_than_a_random_one(tmp_path: Path) -> None:
     """Which genes are shown tells the active module to those who know the modules, and the network does.
 

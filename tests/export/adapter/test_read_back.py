@@ -50,6 +50,7 @@ def test_what_is_read_back_is_the_checkpoint(untrained: Path, backbone: MiniBack
     assert found.metadata["readouts"] == ["mvc"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 3])
 def test_any_number_of_layers_is_read(layers: int, tmp_path: Path) -> None:
     torch.manual_seed(layers)
@@ -86,6 +87,7 @@ def test_a_checkpoint_that_was_read_back_offers_what_it_has(untrained: Path, tmp
         assert torch.equal(loaded.backbone.state_dict()[name], tensor)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_other_artifacts_are_refused(tmp_path: Path, backbone: MiniBackbone, untrained: Path) -> None:
     write_artifact(backbone, tmp_path / "a", ExportSettings("token"), Origin())
     with pytest.raises(InputError, match=r"is mini read at token; .* --family"):

@@ -139,6 +139,7 @@ def test_vocabularies_that_do_not_fit(
     assert "has shape" in refused(family, folder, monkeypatch, capsys)
 
 
+@pytest.mark.slow
 @every_family
 def test_whole_way_from_checkpoint_to_features(family: str, folder: Path) -> None:
     """Exported, checked against autograd, opened and probed; the manifest says what the family is."""

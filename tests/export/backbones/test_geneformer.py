@@ -191,6 +191,7 @@ def test_without_temperature_it_is_geneformers_own_input(tmp_path: Path, version
             torch.testing.assert_close(value[0, k, q], bert.head(x[place], target, False), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_exported_ranks_do_not_depend_on_rounding(tmp_path: Path) -> None:
     """Context genes as targets, every one of them: a rank off by one would show as a large deviation."""
     torch.manual_seed(11)

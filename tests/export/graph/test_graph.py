@@ -30,6 +30,7 @@ from ugrn.runtime.engine.session import GraphSession, RuntimeSettings
 from ugrn.runtime.errors import InputError
 
 
+@pytest.mark.slow
 def test_graphs_agree_with_autograd_at_fresh_shapes(
     exported: Path, backbone: MiniBackbone, random: np.random.Generator
 ) -> None:
@@ -45,6 +46,7 @@ def test_graphs_agree_with_autograd_at_fresh_shapes(
                 assert np.abs(one - other).max() <= 1e-4 * max(np.abs(other).max(), 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", ["token", "masked"])
 def test_query_readouts_export_too(tmp_path: Path, backbone: MiniBackbone, readout: str) -> None:
     manifest = write_artifact(backbone, tmp_path / "a", ExportSettings(readout), Origin())
@@ -54,6 +56,7 @@ def test_query_readouts_export_too(tmp_path: Path, backbone: MiniBackbone, reado
     assert len(manifest.parity["shapes"]) == 5
 
 
+@pytest.mark.slow
 def test_torchscript_runs_at_other_shapes(exported: Path) -> None:
     inputs = random_inputs(60, (3, 2, 9, 4), np.random.default_rng(1))
     expected = GraphSession(exported / "gdt.onnx", RuntimeSettings("cpu")).run(*inputs)
@@ -65,6 +68,7 @@ def test_torchscript_runs_at_other_shapes(exported: Path) -> None:
     assert {"vvp.ts", "gdt.ts"} <= set(open_artifact(exported).manifest.parity["deviation"])
 
 
+@pytest.mark.slow
 def test_weights_are_inside_the_file_and_ops_are_standard(exported: Path) -> None:
     model = onnx.load(exported / "gdt.onnx", load_external_data=False)
     assert not [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
@@ -73,6 +77,7 @@ def test_weights_are_inside_the_file_and_ops_are_standard(exported: Path) -> Non
     assert all(all(names) for names in dims.values()), dims
 
 
+@pytest.mark.slow
 def test_graphs_do_not_say_where_they_were_made(exported: Path) -> None:
     here = Path(graph.__file__).resolve()
     for name in ("vvp.onnx", "gdt.onnx"):
@@ -174,6 +179,7 @@ def test_central_differences_agree_with_autograd(backbone: MiniBackbone) -> None
         np.testing.assert_allclose(found, known, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_whole_genome_backbones_are_checked_cell_by_cell(
     tmp_path: Path, backbone: MiniBackbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:

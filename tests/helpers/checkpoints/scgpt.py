@@ -11,7 +11,7 @@ import torch
 
 from tests.helpers.layers import State
 
-WIDTH, HEADS, FEED, LAYERS, GENES = 16, 2, 24, 3, 30
+WIDTH, HEADS, FEED, LAYERS, GENES = 16, 2, 24, 2, 30
 
 
 def linear(state: State, name: str, out: int, width: int, bias: bool = True) -> None:

@@ -117,9 +117,8 @@ def test_a_pair_does_not_depend_on_the_others(family: str, make: Make, random: n
                     torch.testing.assert_close(found[0, :, 0], expected[s, :, q], rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "readout", ["masked", pytest.param("mvc", marks=pytest.mark.slow), pytest.param("token", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("readout", ["masked", "mvc", "token"])
 def test_adapted_backbones_export(
     readout: str, tmp_path: Path, backbone: MiniBackbone, random: np.random.Generator
 ) -> None:
