@@ -4,16 +4,22 @@ DEV := .venv
 PACKAGES := -p ugrn.runtime -p ugrn.cli -p ugrn.export -p ugrn.web -p ugrn.artifacts -p bench
 SOURCES := $(shell git ls-files export web runtime cli artifacts pyproject.toml README.md)
 
-.PHONY: demo test check bench clean
+.PHONY: demo test fast soak check bench clean
 
 demo: $(DEMO)/ready  ## lean install (no torch), then score the bundled artifact's example pairs
 	$(DEMO)/bin/ugrn score --example -o demo-edges.csv --top 15
 
 # Two workers share two cores: with more threads each they would wait for each other.
-test: export OMP_NUM_THREADS := 1
-test: check  ## everything: ruff, mypy strict, pytest
-	$(DEV)/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
-	$(DEV)/bin/python -m pytest -m slow --numprocesses 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test: check  ## everything: ruff, mypy strict, pytest; the same inputs in every run
+	$(PYTEST)
+
+fast: $(DEV)/ready  ## what neither exports nor trains
+	$(PYTEST) -m "not slow"
+
+soak: $(DEV)/ready  ## random inputs, attacks and kills with new seeds for SOAK minutes (5)
+	$(DEV)/bin/python -m tests.soak
 
 check: $(DEV)/ready
 	$(DEV)/bin/ruff check .

@@ -32,6 +32,7 @@ def soak(minutes: float) -> int:
             capture_output=True,
             text=True,
             check=False,
+            env={"OMP_NUM_THREADS": "1"} | os.environ,
         )
         lines = done.stdout.splitlines()
         for line in lines:
