@@ -10,7 +10,7 @@ demo: $(DEMO)/ready  ## lean install (no torch), then score the bundled artifact
 	$(DEMO)/bin/ugrn score --example -o demo-edges.csv --top 15
 
 # Two workers share two cores: with more threads each they would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(DEV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test: check  ## everything: ruff, mypy strict, pytest; the same inputs in every run
 	$(PYTEST)

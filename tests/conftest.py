@@ -164,7 +164,7 @@ def waiting_threads_sleep() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, backbone: MiniBackbone) -> Path:
     """The untrained artifact as today's code exports it, with TorchScript."""
-    folder = tmp_path_factory.mktemp("exported") / "a"
+    folder = tmp_path_factory.mktemp("exported") / "untrained"
     write_artifact(backbone, folder, ExportSettings(context=CONTEXT, torchscript=True), archive.ORIGIN)
     return folder
 
