@@ -6,16 +6,22 @@ PACKAGES := runtime cli artifacts export web
 EXTRAS := cpu,bench,pandas,test,text
 PIP := -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test test-latest check bench lock release clean
+.PHONY: demo test test-latest fast soak check bench lock release clean
 
 demo: $(DEMO)/ready  ## lean install (no torch), then score the bundled artifact's example pairs
 	$(DEMO)/bin/ugrn score --example -o demo-edges.csv --top 15
 
 # Two workers share two cores: with more threads each they would wait for each other.
-test: export OMP_NUM_THREADS := 1
-test: check  ## everything that must hold before a merge: ruff, mypy strict, the rooms' rules, pytest
-	$(DEV)/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
-	$(DEV)/bin/python -m pytest -m slow --numprocesses 2 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(DEV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test: check  ## everything that must hold before a merge: ruff, mypy strict, the rooms' rules, pytest; the same inputs in every run
+	$(PYTEST)
+
+fast: $(DEV)/ready  ## what neither exports nor trains
+	$(PYTEST) -m "not slow"
+
+soak: $(DEV)/ready  ## random inputs, attacks and kills with new seeds for SOAK minutes (5)
+	$(DEV)/bin/python -m tests.soak
 
 check: $(DEV)/ready
 	$(DEV)/bin/ruff check .

@@ -2,67 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import os
+import random as standard
+import shutil
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
-from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
+from tests.helpers import archive
+from tests.helpers.exports import shared_exports
+from tests.helpers.models import CONTEXT, METRICS, make_backbone, make_table, make_translator
+from ugrn.export.backbones.mini import MiniBackbone
+from ugrn.export.bundle import artifact as bundle
 from ugrn.export.bundle.artifact import ExportSettings, add_translator, write_artifact
-from ugrn.export.model.base import Origin
+from ugrn.export.graph.probe import Probe
 from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.probe import Prober
-from ugrn.runtime.translator.mlp import Mlp
-from ugrn.runtime.translator.translator import Calibration, Product, Translator
+from ugrn.runtime.translator.translator import Translator
 
-GENES = 60
-CONTEXT = ("GENE3", "GENE7", "GENE50")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-
-def make_backbone(seed: int = 0, genes: int = GENES) -> MiniBackbone:
-    """A mini backbone with random weights large enough for responses to be far from linear."""
-    torch.manual_seed(seed)
-    config = MiniConfig(width=16, layers=2, heads=2, feedforward=32, text_width=8)
-    table = FinishedGenes(genes, config.width)
-    table.table.normal_()
-    backbone = MiniBackbone(config, [f"GENE{row}" for row in range(genes)], table)
-    for parameter in backbone.parameters():
-        torch.nn.init.normal_(parameter, std=0.35 if parameter.dim() > 1 else 0.5)
-    return backbone.eval()
+MARKED_SLOW = pytest.StashKey[bool]()
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.register_profile("soak", print_blob=True)
 
 
-def make_translator(seed: int = 0) -> Translator:
-    rng = np.random.default_rng(seed)
-
-    def mlp() -> Mlp:
-        shapes = ((8, 6), (6, 1))
-        return Mlp(
-            rng.normal(size=8).astype(np.float32),
-            rng.uniform(0.5, 2, 8).astype(np.float32),
-            tuple(rng.normal(size=shape).astype(np.float32) for shape in shapes),
-            tuple(rng.normal(size=shape[1]).astype(np.float32) for shape in shapes),
-        )
-
-    one = np.ones(1, np.float32)
-    return Translator({"vvp": mlp(), "gdt": mlp()}, Calibration("platt", 0.8 * one, 0.1 * one), 0.5)
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=0, help="of all random inputs; another one gives others (default 0)")
+    parser.addoption("--soak", type=float, metavar="TIME", help="random inputs and kills only, until this time")
 
 
-METRICS = {
-    "vvp": {"validation_auprc": 0.6},
-    "gdt": {"validation_auprc": 0.6},
-    "ensemble": {"validation_auprc": 0.6},
-    "calibration": {
-        "kind": "platt",
-        "before": {"ece": 0.1, "brier": 0.25},
-        "after": {"ece": 0.05, "brier": 0.24},
-    },
-    "pairs": {"all_edges": 3, "train_edges": 1, "validation_edges": 1},
-    "settings": {"negatives": "degree-aware"},
-}
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MARKED_SLOW] = False
+    if config.getoption("--hypothesis-profile") is None:
+        hypothesis.settings.load_profile("soak" if config.getoption("--seed") else "fixed")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"random inputs: --seed {config.getoption('--seed')}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no worker begins one when the others are done."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+    if config.getoption("--soak"):
+        items[:] = [item for item in items if is_random(item)]
+        standard.Random(config.getoption("--seed")).shuffle(items)
+
+
+def is_random(item: pytest.Item) -> bool:
+    """True for tests that another seed changes, and for those of attacks and crashes."""
+    drawn = "random" in getattr(item, "fixturenames", ()) or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+    return drawn or item.path.parent.name in ("attacks", "crash")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.config.stash[MARKED_SLOW] = item.get_closest_marker("slow") is not None
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    end = item.config.getoption("--soak")
+    if end and time.time() > end:
+        item.session.shouldstop = "the time is over"
+
+
+@pytest.fixture(autouse=True)
+def seed(request: pytest.FixtureRequest) -> int:
+    """A number of the test and of ``--seed``, which all random generators begin with; a failing test prints it."""
+    option = request.config.getoption("--seed")
+    number = zlib.crc32(f"{option} {request.node.nodeid}".encode())
+    print(f"seed {number}; repeat with --seed {option}")
+    torch.manual_seed(number)
+    standard.seed(number)
+    np.random.seed(number)  # of scikit-learn and others
+    return number
 
 
 @pytest.fixture(scope="session")
@@ -83,12 +106,9 @@ def backbone() -> MiniBackbone:
 
 
 @pytest.fixture(scope="session")
-def untrained(tmp_path_factory: pytest.TempPathFactory, backbone: MiniBackbone) -> Path:
-    """An artifact without a translator: mvc readout, three context genes."""
-    folder = tmp_path_factory.mktemp("artifacts") / "untrained"
-    settings = ExportSettings(context=CONTEXT, torchscript=True)
-    write_artifact(backbone, folder, settings, Origin({"OLDNAME": "GENE5"}, "a licence\n", {}))
-    return folder
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The kept artifact of the backbone without a translator: mvc readout, three context genes."""
+    return archive.untrained(tmp_path_factory.mktemp("artifacts") / "untrained")
 
 
 @pytest.fixture(scope="session")
@@ -102,18 +122,50 @@ def artifact(untrained: Path) -> Path:
 @pytest.fixture(scope="session")
 def table() -> np.ndarray:
     """Embeddings of the genes."""
-    return np.random.default_rng(8).normal(size=(GENES, 7)).astype(np.float16)
+    return make_table()
 
 
 @pytest.fixture(scope="session")
-def joined(tmp_path_factory: pytest.TempPathFactory, backbone: MiniBackbone, table: np.ndarray) -> Path:
-    """The trained artifact with embeddings, whose translator reads their products too."""
-    rng = np.random.default_rng(4)
-    folder = tmp_path_factory.mktemp("joined") / "a"
-    write_artifact(backbone, folder, ExportSettings(context=CONTEXT, embeddings=table), Origin())
-    product = Product(rng.normal(size=table.shape[1]).astype(np.float32), np.array([0.3], np.float32))
-    shares = {"vvp": 0.1, "gdt": 0.2, "emb": 0.7}
-    add_translator(folder, replace(make_translator(), product=product, shares=shares), METRICS)
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The kept artifact as it is, whose translator reads products of embeddings too."""
+    return shutil.copytree(archive.FORMAT_1, tmp_path_factory.mktemp("joined") / "a")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs_are_exported_once(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers of one run share a folder of graphs; tests that are not marked slow export none."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
+    export_once = shared_exports(bundle.export_onnx, folder)
+
+    def export(probe: Probe, tangent: bool, path: Path) -> None:
+        assert pytestconfig.stash[MARKED_SLOW], "a test that exports takes seconds: mark it slow"
+        export_once(probe, tangent, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bundle, "export_onnx", export)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def waiting_threads_sleep() -> Iterator[None]:
+    """Threads of onnxruntime that wait do not take the cores that other workers need; results are the same."""
+
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_session_config_entry("session.intra_op.allow_spinning", "0")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "SessionOptions", Options)
+        yield
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, backbone: MiniBackbone) -> Path:
+    """The untrained artifact as today's code exports it, with TorchScript."""
+    folder = tmp_path_factory.mktemp("exported") / "untrained"
+    write_artifact(backbone, folder, ExportSettings(context=CONTEXT, torchscript=True), archive.ORIGIN)
     return folder
 
 
@@ -129,10 +181,8 @@ def squeeze(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int, int], None]
 
 
 @pytest.fixture
-def random() -> np.random.Generator:
-    """Numbers that are new in every run; a failing test prints the seed."""
-    seed = int(np.random.SeedSequence().entropy) % 2**32  # type: ignore[arg-type]
-    print(f"seed {seed}")
+def random(seed: int) -> np.random.Generator:
+    """Random numbers, the same in every run with the same ``--seed``."""
     return np.random.default_rng(seed)
 
 

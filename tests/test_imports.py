@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -56,7 +58,6 @@ def test_the_rule_test_can_fail() -> None:
 
 def test_runtime_names_only_allowed_packages() -> None:
     import ast
-    from pathlib import Path
 
     import ugrn.runtime
 
@@ -83,3 +84,9 @@ def test_exported_names_are_importable_and_documented() -> None:
 
     for name in runtime.__all__:
         assert getattr(runtime, name).__doc__, name
+
+
+def test_tests_share_helpers_and_import_no_other_test() -> None:
+    for path in Path(__file__).parent.rglob("*.py"):
+        found = re.findall(r"(?m)^\s*(?:from|import) ((?:tests\.(?!helpers)|test_|conftest)\S*)", path.read_text())
+        assert not found, f"{path.name} imports {found}"

@@ -50,6 +50,7 @@ def ugrn(*arguments: str) -> tuple[str, str]:
 ADAPT = ("adapt", "pre", "--network", "edges.csv", "--cells", "cells.h5ad", "-o", "adapted", "--steps", "10")
 
 
+@pytest.mark.slow
 def test_adapt_export_train_and_score(work: Path) -> None:
     out, err = ugrn(*ADAPT, "--network", "edges.csv", "--edge-perturbation", "0.3", "--threads", "1")
     assert "1 of 796 rows left out (1 target not in the vocabulary)" in err
@@ -127,6 +128,7 @@ from ugrn.cli.main import run; run()
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(work: Path) -> None:
     arguments = [*ADAPT[:-1], "150"]
     process = subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE, text=True)

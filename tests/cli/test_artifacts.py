@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-UGRN = str(Path(sys.executable).with_name("ugrn"))
+from tests.helpers import commands
 
 
 @pytest.fixture
@@ -26,12 +24,8 @@ def home(tmp_path: Path, artifact: Path, untrained: Path) -> Path:
     return tmp_path / "home"
 
 
-def ugrn(home: Path, *arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [UGRN, *map(str, arguments)]
-    env = os.environ | {"UGRN_HOME": str(home), "UGRN_OFFLINE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+def ugrn(home: Path, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return commands.ugrn(*arguments, cwd=cwd, env={"UGRN_HOME": str(home), "UGRN_OFFLINE": "1"})
 
 
 def test_list(home: Path, artifact: Path) -> None:

@@ -12,25 +12,19 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from tests.helpers.commands import ugrn
 from ugrn.cli.doctor import FOR_DEVELOPERS, diagnose, packages
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
 from ugrn.runtime import load
 
 UGRN = str(Path(sys.executable).with_name("ugrn"))
-
-
-def ugrn(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([UGRN, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
 
 
 @pytest.fixture
@@ -191,11 +185,10 @@ def test_ctrl_c_is_quiet_and_leaves_a_resumable_run(artifact: Path, tmp_path: Pa
     assert json.loads((tmp_path / "e.csv.json").read_text())["resumed_blocks"] >= 3
 
 
-def test_export_train_and_score_from_the_command_line(
-    tmp_path: Path, new_backbone: Callable[[int], MiniBackbone]
-) -> None:
+@pytest.mark.slow
+def test_export_train_and_score_from_the_command_line(tmp_path: Path, backbone: MiniBackbone) -> None:
     (tmp_path / "pre").mkdir()
-    save_checkpoint(Checkpoint(new_backbone(1), {"OLD": "GENE1"}, ["GENE5", "GENE6"], {}), tmp_path / "pre")
+    save_checkpoint(Checkpoint(backbone, {"OLD": "GENE1"}, ["GENE5", "GENE6"], {}), tmp_path / "pre")
     done = ugrn("export", "mini", "pre", "-o", "art", "--context-size", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     again = ugrn("export", "mini", "pre", "-o", "art", cwd=tmp_path)

@@ -64,6 +64,7 @@ def test_every_result_of_several_states_is_a_line(artifact: Path, edges: Path, t
     assert CliRunner().invoke(app, [*map(str, arguments), "--top", "3"]).exit_code == 2
 
 
+@pytest.mark.slow
 def test_export_and_train_give_json_and_are_quiet(
     backbone: MiniBackbone, edges: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

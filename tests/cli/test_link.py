@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from made_multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 from typer.testing import CliRunner
 
+from tests.helpers.multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 from ugrn.cli.main import app
 from ugrn.runtime.errors import InputError
 

@@ -12,16 +12,15 @@ import networkx
 import polars as pl
 import pytest
 
+from tests.helpers.commands import ugrn_bytes
 from ugrn.runtime import load
 
 UGRN = str(Path(sys.executable).with_name("ugrn"))
 NETWORK = b"TF\ttarget\timportance\nGENE1\tGENE2\t3.5\nGENE3\tGENE3\t2\nGENE5\tNOSUCHGENE\t1\nGENE4\tGENE9\t0.5\n"
 
 
-def ugrn(cwd: Path, *arguments: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    done = subprocess.run([UGRN, *map(str, arguments)], input=given, capture_output=True, cwd=cwd, check=False)
-    assert b"Traceback" not in done.stderr, done.stderr.decode()
-    return done
+def ugrn(cwd: Path, *arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return ugrn_bytes(*arguments, cwd=cwd, given=given)
 
 
 @pytest.mark.parametrize("packed", [False, True])

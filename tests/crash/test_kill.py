@@ -53,11 +53,13 @@ def pairs(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".h5"])
-def test_a_killed_run_ends_with_the_same_bytes(artifact: Path, pairs: Path, tmp_path: Path, suffix: str) -> None:
+def test_a_killed_run_ends_with_the_same_bytes(
+    artifact: Path, pairs: Path, tmp_path: Path, suffix: str, seed: int
+) -> None:
     whole = tmp_path / f"whole{suffix}"
     assert start(artifact, pairs, whole, 0).wait() == 0
     output = tmp_path / f"killed{suffix}"
-    rng = random.Random(7)
+    rng = random.Random(seed)
     kills = 0
     for _ in range(4):
         process = start(artifact, pairs, output, 0.03)

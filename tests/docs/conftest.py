@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import test_scgpt as scgpt
-from made_multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 
+from tests.helpers.checkpoints import scgpt
+from tests.helpers.multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
 from ugrn.export.bundle.artifact import ExportSettings, add_translator, write_artifact

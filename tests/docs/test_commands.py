@@ -106,6 +106,7 @@ def run(work: Path, ran: set[str], monkeypatch: pytest.MonkeyPatch) -> Callable[
     return once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_commands(document: Path, run: Callable[[str], None]) -> None:
     for command in commands(document.read_text(encoding="utf-8")):
@@ -114,6 +115,7 @@ def test_commands(document: Path, run: Callable[[str], None]) -> None:
             run(command)
 
 
+@pytest.mark.slow
 def test_examples_of_help(run: Callable[[str], None]) -> None:
     for command in examples():
         if not reason_not_to_run(command):
@@ -134,6 +136,7 @@ def test_every_command_is_in_an_example() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_python_examples(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -52,6 +52,7 @@ def mean_of(problem: Problem, arm: Arm, settings: FitSettings, metric: str, seed
     return float(np.mean([each.value for each in values if each.metric == metric]))
 
 
+@pytest.mark.slow
 def test_the_true_network_beats_a_random_one_where_it_decides(random: np.random.Generator) -> None:
     problem, network = planted_changes(random)
     settings = FitSettings(ModelSizes(hidden=16), epochs=120, batch=1024, rate=1e-2, decay=1.0)
@@ -82,6 +83,7 @@ def planted_classes(random: np.random.Generator, cells: int = 240, genes: int = 
     return problem, ArmInputs(network, by_cell=by_cell, measured=expression)
 
 
+@pytest.mark.slow
 def test_cell_specific_networks_tell_cells_apart_where_they_differ(random: np.random.Generator) -> None:
     problem, material = planted_classes(random)
     settings = FitSettings(ModelSizes(hidden=0), epochs=40, batch=48, rate=1e-2)

@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_bad_checkpoints import FAMILIES
 
+from tests.helpers.checkpoints import FAMILIES
 from ugrn.export.adapter.adapt import adapt_to_folder, expression_readout, open_base
 from ugrn.export.adapter.cells import TrainingCells
 from ugrn.export.adapter.held_out import evaluation_lines
@@ -102,6 +102,7 @@ def wide_backbone(seed: int) -> MiniBackbone:
     return made.eval()
 
 
+@pytest.mark.slow
 def test_the_planted_network_helps_more_than_a_random_one(tmp_path: Path) -> None:
     """Which genes are shown tells the active module to those who know the modules, and the network does.
 

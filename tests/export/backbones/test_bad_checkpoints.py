@@ -10,25 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_geneformer
-import test_scbenchmark
-import test_scbert
-import test_scfoundation
-import test_scgpt
 import torch
 from typer.testing import CliRunner
 
+from tests.helpers.checkpoints import FAMILIES
 from ugrn.cli.main import app, run
 from ugrn.export.registry import load_backbone
 from ugrn.runtime.errors import InputError
 
-FAMILIES: dict[str, Callable[[Path], Path]] = {
-    "scgpt": lambda folder: test_scgpt.write(folder, test_scgpt.make_state("human")),
-    "scbenchmark": lambda folder: test_scbenchmark.write(folder, test_scbenchmark.make(16), 16),
-    "scfoundation": lambda folder: test_scfoundation.write(folder, test_scfoundation.make()),
-    "scbert": lambda folder: test_scbert.write(folder, test_scbert.make()),
-    "geneformer": lambda folder: test_geneformer.write(folder, test_geneformer.make("V1"), "V1")[0],
-}
 WEIGHTS = {"scgpt": "best_model.pt", "scbenchmark": "best_model.pt", "scfoundation": "models.ckpt",
            "scbert": "panglao_pretrained.pth", "geneformer": "pytorch_model.bin"}  # fmt: skip
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -241,6 +230,7 @@ def test_strange_gene_lists_are_refused(family: str, name: str, content: bytes, 
         load_backbone(family, folder)
 
 
+@pytest.mark.slow
 @every_family
 def test_whole_way_from_checkpoint_to_features(family: str, folder: Path) -> None:
     """Exported, checked against autograd, opened and probed; the manifest says what the family is."""

@@ -11,82 +11,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from made import State, cell, check, lin, linear, ln, norm, tame
 from torch import Tensor, nn
 
+from tests.helpers.checkpoints import geneformer
+from tests.helpers.layers import State, cell, check, lin, ln, tame
 from ugrn.export.graph.probe import Probe
 from ugrn.export.graph.tracing import export_onnx
 from ugrn.export.registry import load_backbone
 from ugrn.runtime.engine.session import GraphSession, RuntimeSettings
 from ugrn.runtime.errors import InputError
-
-WIDTH, HEADS, FEED, LAYERS, GENES, PLACES = 12, 3, 20, 2, 16, 32
-SPECIAL = {"V1": ["<pad>", "<mask>"], "V2": ["<pad>", "<mask>", "<cls>", "<eos>"]}
-
-
-def tokens_of(version: str) -> dict[str, int]:
-    names = [*SPECIAL[version], *(f"ENSG{row:011d}" for row in range(GENES))]
-    return {name: row for row, name in enumerate(names)}
-
-
-def make(version: str) -> State:
-    count = len(tokens_of(version))
-    state: State = {}
-    at = "bert.embeddings."
-    state[f"{at}word_embeddings.weight"] = torch.randn(count, WIDTH)
-    state[f"{at}position_embeddings.weight"] = torch.randn(PLACES, WIDTH)
-    state[f"{at}token_type_embeddings.weight"] = torch.randn(2, WIDTH)
-    norm(state, f"{at}LayerNorm", WIDTH)
-    for index in range(LAYERS):
-        at = f"bert.encoder.layer.{index}."
-        for name in ("query", "key", "value"):
-            linear(state, f"{at}attention.self.{name}", WIDTH, WIDTH)
-        linear(state, f"{at}attention.output.dense", WIDTH, WIDTH)
-        norm(state, f"{at}attention.output.LayerNorm", WIDTH)
-        linear(state, f"{at}intermediate.dense", FEED, WIDTH)
-        linear(state, f"{at}output.dense", WIDTH, FEED)
-        norm(state, f"{at}output.LayerNorm", WIDTH)
-    linear(state, "cls.predictions.transform.dense", WIDTH, WIDTH)
-    norm(state, "cls.predictions.transform.LayerNorm", WIDTH)
-    state["cls.predictions.bias"] = torch.randn(count)
-    if version == "V1":
-        state["bert.embeddings.position_ids"] = torch.arange(PLACES)[None]
-        state["cls.predictions.decoder.weight"] = state["bert.embeddings.word_embeddings.weight"].clone()
-        state["cls.predictions.decoder.bias"] = state["cls.predictions.bias"].clone()
-    return state
-
-
-def write(folder: Path, state: State, version: str, pickled: bool = False) -> tuple[Path, dict[str, float]]:
-    config = {
-        "hidden_size": WIDTH,
-        "num_attention_heads": HEADS,
-        "intermediate_size": FEED,
-        "num_hidden_layers": LAYERS,
-        "max_position_embeddings": PLACES,
-        "hidden_act": "relu",
-        "layer_norm_eps": 1e-12,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    tokens = tokens_of(version)
-    medians = {name: 0.3 + 0.37 * ((7 * row) % 11) for name, row in tokens.items() if name not in SPECIAL[version]}
-    names = {f"SYM{row}": f"ENSG{row:011d}" for row in range(GENES)} | {"OTHER": "ENSG99999999999"}
-    for stem, content in (
-        ("token_dictionary", tokens),
-        ("gene_median_dictionary", medians),
-        ("gene_name_id_dict", names),
-    ):
-        if pickled:
-            numbers = {key: np.float64(value) if isinstance(value, float) else value for key, value in content.items()}
-            (folder / f"{stem}.pkl").write_bytes(pickle.dumps(numbers))
-        else:
-            (folder / f"{stem}.json").write_text(json.dumps(content))
-    if version == "V1":
-        torch.save(state, folder / "pytorch_model.bin")
-    else:
-        from safetensors.torch import save_file
-
-        save_file(state, folder / "model.safetensors")
-    return folder, medians
 
 
 class Bert:
@@ -94,13 +27,15 @@ class Bert:
 
     def __init__(self, state: State, version: str, medians: dict[str, float]) -> None:
         self.s = {key: value.double() for key, value in state.items()}
-        self.first = len(SPECIAL[version])
+        self.first = len(geneformer.SPECIAL[version])
         self.framed = version == "V2"
         self.medians = list(medians.values())
-        self.layers = [self._layer(f"bert.encoder.layer.{index}.") for index in range(LAYERS)]
+        self.layers = [self._layer(f"bert.encoder.layer.{index}.") for index in range(geneformer.LAYERS)]
 
     def _layer(self, at: str) -> nn.TransformerEncoderLayer:
-        layer = nn.TransformerEncoderLayer(WIDTH, HEADS, FEED, 0.0, "relu", 1e-12, batch_first=True).double()
+        layer = nn.TransformerEncoderLayer(
+            geneformer.WIDTH, geneformer.HEADS, geneformer.FEED, 0.0, "relu", 1e-12, batch_first=True
+        ).double()
         own = {"self_attn.out_proj": "attention.output.dense", "linear1": "intermediate.dense"}
         own |= {"linear2": "output.dense", "norm1": "attention.output.LayerNorm", "norm2": "output.LayerNorm"}
         state = {f"{name}.{k}": self.s[f"{at}{key}.{k}"] for name, key in own.items() for k in ("weight", "bias")}
@@ -113,7 +48,7 @@ class Bert:
     def token(self, word: Tensor, place: Tensor) -> Tensor:
         table = self.s["bert.embeddings.position_embeddings.weight"]
         low = int(place.detach().floor())
-        high = min(low + 1, PLACES - 1)
+        high = min(low + 1, geneformer.PLACES - 1)
         at = table[low] + (place - low) * (table[high] - table[low])
         return ln(self.s, word + at + self.s["bert.embeddings.token_type_embeddings.weight"][0],
                   "bert.embeddings.LayerNorm", 1e-12)  # fmt: skip
@@ -193,22 +128,22 @@ class Bert:
 )
 def test_equals_the_reference(tmp_path: Path, version: str, readout: str, logs: bool) -> None:
     torch.manual_seed(9)
-    compare(tmp_path, make(version), version, readout, logs)
+    compare(tmp_path, geneformer.make(version), version, readout, logs)
 
 
 @pytest.mark.slow
 def test_size_of_v2_104m(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = {"WIDTH": 768, "HEADS": 12, "FEED": 3072, "LAYERS": 12, "GENES": 20_271, "PLACES": 4096}
     for name, size in sizes.items():
-        monkeypatch.setitem(globals(), name, size)
+        monkeypatch.setattr(geneformer, name, size)
     torch.manual_seed(0)
-    state = make("V2")
+    state = geneformer.make("V2")
     tame(state)
     compare(tmp_path, state, "V2", "masked", False)
 
 
 def compare(tmp_path: Path, state: State, version: str, readout: str, logs: bool) -> None:
-    folder, medians = write(tmp_path, state, version)
+    folder, medians = geneformer.write(tmp_path, state, version)
     loaded = load_backbone("geneformer", folder, [f"log-probability={logs}", "temperature=0.5"])
     bert = Bert(state, version, medians)
 
@@ -230,8 +165,8 @@ def compare(tmp_path: Path, state: State, version: str, readout: str, logs: bool
 def test_without_temperature_it_is_geneformers_own_input(tmp_path: Path, version: str) -> None:
     """Ranks by sorting, the joint pass over the sorted cell, as upstream tokenises."""
     torch.manual_seed(10)
-    state = make(version)
-    folder, medians = write(tmp_path, state, version)
+    state = geneformer.make(version)
+    folder, medians = geneformer.write(tmp_path, state, version)
     backbone = load_backbone("geneformer", folder, ["temperature=1e-6"]).backbone
     bert = Bert(state, version, medians)
     context, values = [3, 5, 7, 9, 11], [1.3, 0.4, 2.0, 1.1, 5.0]
@@ -257,17 +192,18 @@ def test_without_temperature_it_is_geneformers_own_input(tmp_path: Path, version
             torch.testing.assert_close(value[0, k, q], bert.head(x[place], target, False), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_exported_ranks_do_not_depend_on_rounding(tmp_path: Path) -> None:
     """Context genes as targets, every one of them: a rank off by one would show as a large deviation."""
     torch.manual_seed(11)
-    folder, _ = write(tmp_path, make("V1"), "V1")
+    folder, _ = geneformer.write(tmp_path, geneformer.make("V1"), "V1")
     probe = Probe(load_backbone("geneformer", folder).backbone, "token", 1.0)
     export_onnx(probe, False, tmp_path / "vvp.onnx")
     session = GraphSession(tmp_path / "vvp.onnx", RuntimeSettings(provider="cpu"))
     double = probe.module(False, double=True)
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        genes = rng.permutation(GENES)
+        genes = rng.permutation(geneformer.GENES)
         values = rng.choice([1.0, 0.7, 2.5], 12).astype(np.float32)
         inputs = (
             genes[:12],
@@ -284,7 +220,7 @@ def test_exported_ranks_do_not_depend_on_rounding(tmp_path: Path) -> None:
 
 
 def test_pickled_dictionaries_need_leave(tmp_path: Path) -> None:
-    folder, _ = write(tmp_path, make("V1"), "V1", pickled=True)
+    folder, _ = geneformer.write(tmp_path, geneformer.make("V1"), "V1", pickled=True)
     with pytest.raises(InputError, match="can run code"):
         load_backbone("geneformer", folder)
     loaded = load_backbone("geneformer", folder, ["allow-pickle=true"])
@@ -297,15 +233,15 @@ def test_pickled_dictionaries_need_leave(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["weight", "bias"])
 def test_untied_decoder_is_refused(tmp_path: Path, kind: str) -> None:
-    state = make("V1")
+    state = geneformer.make("V1")
     state[f"cls.predictions.decoder.{kind}"] += 1
-    folder, _ = write(tmp_path, state, "V1")
+    folder, _ = geneformer.write(tmp_path, state, "V1")
     with pytest.raises(InputError, match=f"decoder.{kind} is not tied"):
         load_backbone("geneformer", folder)
 
 
 def test_gene_without_median_is_named(tmp_path: Path) -> None:
-    folder, medians = write(tmp_path, make("V1"), "V1")
+    folder, medians = geneformer.write(tmp_path, geneformer.make("V1"), "V1")
     del medians["ENSG00000000004"]
     (folder / "gene_median_dictionary.json").write_text(json.dumps(medians))
     with pytest.raises(InputError, match="ENSG00000000004"):

@@ -2,67 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
-from made import State, cell, check, linear, load_stock, norm, stock_layer, tame
 from torch import Tensor
 
+from tests.helpers.checkpoints import scbenchmark
+from tests.helpers.layers import State, cell, check, load_stock, tame
 from ugrn.export.registry import load_backbone
 from ugrn.runtime.errors import InputError
-
-GENES, HEADS, LAYERS = 20, 2, 2
-
-
-def make(width: int) -> State:
-    state: State = {"embedding.weight": torch.randn(GENES + 3, 256) * 0.5}
-    norm(state, "layer_norm", width)
-    linear(state, "value_encoder.0", width, 1)
-    linear(state, "value_encoder.2", width, width)
-    for index in range(LAYERS):
-        stock_layer(state, f"encoder.layers.{index}.", width, width)
-    for head, out in (("decoder", 1), ("gene2query", width)):
-        for index in (0, 2, 4):
-            linear(state, f"{head}.{index}", out if index == 4 else width, width, scale=1.5 / width**0.5)
-    if width != 256:
-        linear(state, "emb_trans", width, 256, scale=0.06)
-    return state
-
-
-def write(folder: Path, state: State, width: int, **args: object) -> Path:
-    vocabulary = {f"GENE{row}": row for row in range(GENES)} | {"<pad>": GENES, "<cls>": GENES + 1, "<eoc>": GENES + 2}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    metadata = {"embsize": width, "nheads": HEADS, "nlayers": LAYERS, "cls_value": 0, "model_structure": "transformer"}
-    (folder / "args.json").write_text(json.dumps(metadata | args))
-    torch.save({f"module.{key}": value for key, value in state.items()}, folder / "best_model.pt")
-    return folder
 
 
 @pytest.mark.parametrize("width", [16, 256])
 @pytest.mark.parametrize("readout", ["masked", "mvc", "token"])
 def test_equals_the_reference(tmp_path: Path, width: int, readout: str) -> None:
     torch.manual_seed(width)
-    compare(tmp_path, make(width), width, readout)
+    compare(tmp_path, scbenchmark.make(width), width, readout)
 
 
 @pytest.mark.slow
 def test_published_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in (("GENES", 60_694), ("HEADS", 8), ("LAYERS", 6)):
-        monkeypatch.setitem(globals(), name, size)
+        monkeypatch.setattr(scbenchmark, name, size)
     torch.manual_seed(0)
-    state = make(256)
+    state = scbenchmark.make(256)
     tame(state)
     assert sum(tensor.numel() for tensor in state.values()) == 18_309_121
     compare(tmp_path, state, 256, "masked")
 
 
 def compare(tmp_path: Path, state: State, width: int, readout: str) -> None:
-    loaded = load_backbone("scbenchmark", write(tmp_path, state, width), ["cls-value=0.5"])
+    loaded = load_backbone("scbenchmark", scbenchmark.write(tmp_path, state, width), ["cls-value=0.5"])
     s = {key: value.double() for key, value in state.items()}
-    layers = [load_stock(s, f"encoder.layers.{index}.", HEADS) for index in range(LAYERS)]
+    layers = [load_stock(s, f"encoder.layers.{index}.", scbenchmark.HEADS) for index in range(scbenchmark.LAYERS)]
 
     def gene(row: int) -> Tensor:
         table = s["embedding.weight"][row]
@@ -81,7 +55,7 @@ def compare(tmp_path: Path, state: State, width: int, readout: str) -> None:
     def reference(context: list[int], values: list[float], source: int, level: Tensor, target: int) -> Tensor:
         carried = cell(context, values, source, level)
         rows = list(carried)
-        start = token(GENES + 1, torch.tensor(0.5, dtype=torch.float64))
+        start = token(scbenchmark.GENES + 1, torch.tensor(0.5, dtype=torch.float64))
         x = torch.stack([start, *(token(row, carried[row]) for row in rows)])
         if readout == "mvc":
             for layer in layers:
@@ -104,4 +78,4 @@ def compare(tmp_path: Path, state: State, width: int, readout: str) -> None:
 
 def test_other_variants_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="transformer variant"):
-        load_backbone("scbenchmark", write(tmp_path, make(16), 16, model_structure="mamba"))
+        load_backbone("scbenchmark", scbenchmark.write(tmp_path, scbenchmark.make(16), 16, model_structure="mamba"))

@@ -10,51 +10,33 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from made import State, cell, check, lin, linear, ln, norm, performer, performer_layer, remembered, tame
 from torch import Tensor
 
+from tests.helpers.checkpoints import scbert
+from tests.helpers.layers import State, cell, check, lin, ln, performer, remembered, tame
 from ugrn.export.registry import load_backbone
 from ugrn.runtime.errors import InputError
-
-GENES, WIDTH, HEADS, HEAD, FEATURES, LAYERS = 11, 6, 10, 4, 9, 2
-
-
-def make() -> State:
-    state: State = {"token_emb.weight": torch.randn(7, WIDTH), "performer.calls_since_last_redraw": torch.tensor(0)}
-    state["pos_emb.emb.weight"] = torch.randn(GENES + 1, WIDTH, dtype=torch.float64)
-    for index in range(LAYERS):
-        performer_layer(state, f"performer.net.layers.{index}.", WIDTH, HEADS * HEAD, FEATURES, HEAD, bias=False)
-    norm(state, "norm", WIDTH)
-    linear(state, "to_out", 7, WIDTH, scale=1.0)
-    return state
-
-
-def write(folder: Path, state: State, order: bool = True) -> Path:
-    torch.save({"epoch": 1, "model_state_dict": state, "losses": 0.5}, folder / "panglao_pretrained.pth")
-    if order:
-        (folder / "genes.txt").write_text("".join(f"GENE{row}\n" for row in range(GENES)))
-    return folder
 
 
 @pytest.mark.parametrize("readout", ["masked", "token"])
 @pytest.mark.parametrize("expressed_only", [False, True])
 def test_equals_the_reference(tmp_path: Path, readout: str, expressed_only: bool) -> None:
     torch.manual_seed(4)
-    compare(tmp_path, make(), readout, expressed_only)
+    compare(tmp_path, scbert.make(), readout, expressed_only)
 
 
 @pytest.mark.slow
 def test_published_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, size in (("GENES", 16_906), ("WIDTH", 200), ("HEAD", 64), ("FEATURES", 266), ("LAYERS", 6)):
-        monkeypatch.setitem(globals(), name, size)
+        monkeypatch.setattr(scbert, name, size)
     torch.manual_seed(0)
-    state = make()
+    state = scbert.make()
     tame(state)
     compare(tmp_path, state, "token", False, shape=(1, 1, 3, 2), central=True)
 
 
 def compare(tmp_path: Path, state: State, readout: str, expressed_only: bool, **settings: Any) -> None:
-    loaded = load_backbone("scbert", write(tmp_path, state), [f"expressed-only={expressed_only}"])
+    loaded = load_backbone("scbert", scbert.write(tmp_path, state), [f"expressed-only={expressed_only}"])
     s = {key: value.double() for key, value in state.items()}
     low = int(expressed_only)
 
@@ -69,20 +51,20 @@ def compare(tmp_path: Path, state: State, readout: str, expressed_only: bool, **
     def tokens(context: list[int], values: list[float], source: int, level: Tensor) -> Tensor:
         known = cell(context, values, source, level)
         silent = s["token_emb.weight"][0]
-        vectors = [embed(known[place]) if place in known else silent for place in range(GENES + 1)]
+        vectors = [embed(known[place]) if place in known else silent for place in range(scbert.GENES + 1)]
         return torch.stack(vectors) + s["pos_emb.emb.weight"]
 
     def shown(context: list[int], values: list[float], source: int, level: Tensor) -> Tensor:
         x = tokens(context, values, source, level)
-        for index in range(LAYERS):
-            x, _ = performer(s, f"performer.net.layers.{index}.", x, HEADS)
+        for index in range(scbert.LAYERS):
+            x, _ = performer(s, f"performer.net.layers.{index}.", x, scbert.HEADS)
         return expected_bin(x)
 
     def masked(context: list[int], values: list[float], source: int, level: Tensor, target: int) -> Tensor:
         x = tokens(context, values, source, level)
         asked = s["token_emb.weight"][6] + s["pos_emb.emb.weight"][target]
-        for index in range(LAYERS):
-            x, asked = performer(s, f"performer.net.layers.{index}.", x, HEADS, asked, target)
+        for index in range(scbert.LAYERS):
+            x, asked = performer(s, f"performer.net.layers.{index}.", x, scbert.HEADS, asked, target)
         return expected_bin(asked)
 
     reference = masked if readout == "masked" else remembered(shown)
@@ -92,17 +74,17 @@ def compare(tmp_path: Path, state: State, readout: str, expressed_only: bool, **
 
 
 def test_gene_order_and_gene_vectors_are_asked_for(tmp_path: Path) -> None:
-    state = make()
+    state = scbert.make()
     with pytest.raises(InputError, match="order is that of the variables"):
-        load_backbone("scbert", write(tmp_path, state, order=False))
+        load_backbone("scbert", scbert.write(tmp_path, state, order=False))
     with h5py.File(tmp_path / "panglao_10000.h5ad", "w") as file:
         group = file.create_group("var")
         group.attrs["_index"] = "names"
-        group["names"] = [f"GENE{row}" for row in range(GENES)]
+        group["names"] = [f"GENE{row}" for row in range(scbert.GENES)]
     whole = load_backbone("scbert", tmp_path).backbone
     assert whole.symbols[3] == "GENE3"
     vectors = state.pop("pos_emb.emb.weight").numpy()
-    write(tmp_path, state, order=False)
+    scbert.write(tmp_path, state, order=False)
     with pytest.raises(InputError, match="gene2vec_16906.npy on request"):
         load_backbone("scbert", tmp_path)
     np.save(tmp_path / "gene2vec_16906.npy", vectors[:5])
@@ -118,7 +100,7 @@ def test_rows_do_not_depend_on_each_other(tmp_path: Path) -> None:
     from ugrn.export.graph.probe import ProbeGraph
 
     torch.manual_seed(5)
-    module = ProbeGraph(load_backbone("scbert", write(tmp_path, make())).backbone, "masked", 1.0, True)
+    module = ProbeGraph(load_backbone("scbert", scbert.write(tmp_path, scbert.make())).backbone, "masked", 1.0, True)
     context, values = torch.tensor([1, 2]), torch.tensor([1.0, 1.0])
     levels, targets = torch.tensor([[0.3, 4.0], [1.2, 2.0]]), torch.tensor([2, 7, 9])
     with torch.no_grad():

@@ -5,117 +5,19 @@ The reference knows the checkpoint only by its key names and shares no code with
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from made import tame
 from torch import Tensor, nn
 
+from tests.helpers.checkpoints import scgpt
+from tests.helpers.layers import State, tame
 from ugrn.export.graph.probe import Probe, random_inputs
 from ugrn.export.model.base import with_levels
 from ugrn.export.registry import load_backbone
-
-WIDTH, HEADS, FEED, LAYERS, GENES = 16, 2, 24, 3, 30
-State = dict[str, Tensor]
-
-
-def linear(state: State, name: str, out: int, width: int, bias: bool = True) -> None:
-    state[f"{name}.weight"] = torch.randn(out, width) * 0.3
-    if bias:
-        state[f"{name}.bias"] = torch.randn(out) * 0.3
-
-
-def norm(state: State, name: str) -> None:
-    width = WIDTH
-    state[f"{name}.weight"] = 1 + 0.2 * torch.randn(width)
-    state[f"{name}.bias"] = 0.2 * torch.randn(width)
-
-
-def batch_norm(state: State, name: str, affine: bool = True) -> None:
-    if affine:
-        norm(state, name)
-    state[f"{name}.running_mean"] = torch.randn(WIDTH)
-    state[f"{name}.running_var"] = torch.rand(WIDTH) + 0.5
-    state[f"{name}.num_batches_tracked"] = torch.tensor(7)
-
-
-def mlp(state: State, name: str, width_in: int = 0) -> None:
-    width_in = width_in or WIDTH
-    for index, (out, width) in zip((0, 2, 4), ((WIDTH, width_in), (WIDTH, WIDTH), (1, WIDTH)), strict=True):
-        linear(state, f"{name}.{index}", out, width)
-
-
-def make_state(kind: str, layout: str = "self_attn.Wqkv.") -> State:
-    """A random state dict with the key names of a released or fine-tuned checkpoint."""
-    state: State = {"encoder.embedding.weight": torch.randn(GENES + 3, WIDTH)}
-    norm(state, "encoder.enc_norm")
-    linear(state, "value_encoder.linear1", WIDTH, 1)
-    linear(state, "value_encoder.linear2", WIDTH, WIDTH)
-    norm(state, "value_encoder.norm")
-    for index in range(LAYERS):
-        at = f"transformer_encoder.layers.{index}."
-        joined = f"{at}{layout}"
-        state[f"{joined}weight"] = torch.randn(3 * WIDTH, WIDTH) * 0.4
-        state[f"{joined}bias"] = torch.randn(3 * WIDTH) * 0.2
-        impl = "_impl." if "_impl" in layout else ""
-        linear(state, f"{at}self_attn.{impl}out_proj", WIDTH, WIDTH)
-        linear(state, f"{at}linear1", FEED, WIDTH)
-        linear(state, f"{at}linear2", WIDTH, FEED)
-        norm(state, f"{at}norm1")
-        norm(state, f"{at}norm2")
-    labels = kind in ("dsbn", "dsbn_plain")
-    if kind == "perturbation":
-        state["pert_encoder.weight"] = torch.randn(3, WIDTH)
-        mlp(state, "decoder.coeff_decoder.fc")
-        mlp(state, "decoder.bias_decoder.fc")
-        linear(state, "cls_decoder.out_layer", 1, WIDTH)
-        return state
-    if kind == "human":
-        state["flag_encoder.weight"] = torch.randn(2, WIDTH)
-    if kind == "blood":
-        batch_norm(state, "bn")
-        linear(state, "cls_decoder._decoder.0", WIDTH, WIDTH)
-        norm(state, "cls_decoder._decoder.2")
-    decoded = 2 * WIDTH if labels else WIDTH
-    mlp(state, "decoder.fc", decoded)
-    if labels:
-        for domain in range(3):
-            batch_norm(state, f"dsbn.bns.{domain}", affine=kind == "dsbn")
-        state["batch_encoder.embedding.weight"] = torch.randn(3, WIDTH)
-        norm(state, "batch_encoder.enc_norm")
-        mlp(state, "decoder.zero_logit", decoded)
-        linear(state, "mvc_decoder.W_zero_logit", decoded, WIDTH)
-        linear(state, "grad_reverse_discriminator.out_layer", 3, WIDTH)
-    query = 64 if kind == "concat" else WIDTH
-    linear(state, "mvc_decoder.gene2query", query, WIDTH)
-    if kind in ("concat", "sum"):
-        linear(state, "mvc_decoder.fc1", 64, WIDTH + 64 if kind == "concat" else WIDTH)
-        state["mvc_decoder.hidden_activation.weight"] = torch.tensor([0.3])
-        linear(state, "mvc_decoder.fc2", 1, 64)
-    else:
-        linear(state, "mvc_decoder.W", decoded, WIDTH, bias=False)
-    return state
-
-
-ARGS = {"embsize": WIDTH, "nheads": HEADS, "d_hid": FEED, "nlayers": LAYERS, "n_layers_cls": 3, "dropout": 0.2,
-        "pad_token": "<pad>", "pad_value": -2, "mask_value": -1, "input_emb_style": "continuous"}  # fmt: skip
-
-
-def write(folder: Path, state: Mapping[str, Any], args: Mapping[str, Any] = ARGS, specials: bool = False) -> Path:
-    folder.mkdir(exist_ok=True)
-    vocabulary = {f"GENE{row}": row for row in range(GENES)}
-    if specials:  # the released file leaves them to be appended
-        vocabulary |= {token: GENES + place for place, token in enumerate(("<pad>", "<cls>", "<eoc>"))}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "args.json").write_text(json.dumps(dict(args)))
-    torch.save(dict(state), folder / "best_model.pt")
-    return folder
 
 
 class Reference:
@@ -125,10 +27,12 @@ class Reference:
         self.s = {key: value.double() for key, value in state.items()}
         self.layout, self.batch, self.zero = layout, batch, zero
         self.cls_value = torch.tensor([cls_value], dtype=torch.float64)
-        self.layers = [self._layer(f"transformer_encoder.layers.{index}.") for index in range(LAYERS)]
+        self.layers = [self._layer(f"transformer_encoder.layers.{index}.") for index in range(scgpt.LAYERS)]
 
     def _layer(self, at: str) -> nn.TransformerEncoderLayer:
-        layer = nn.TransformerEncoderLayer(WIDTH, HEADS, FEED, 0.0, "relu", batch_first=True, dtype=torch.float64)
+        layer = nn.TransformerEncoderLayer(
+            scgpt.WIDTH, scgpt.HEADS, scgpt.FEED, 0.0, "relu", batch_first=True, dtype=torch.float64
+        )
         impl = "_impl." if "_impl" in self.layout else ""
         own = {"self_attn.in_proj_weight": f"{self.layout}weight", "self_attn.in_proj_bias": f"{self.layout}bias"}
         names = {
@@ -138,7 +42,7 @@ class Reference:
         return layer.train()
 
     def norm(self, x: Tensor, name: str) -> Tensor:
-        return F.layer_norm(x, (WIDTH,), self.s[f"{name}.weight"], self.s[f"{name}.bias"])
+        return F.layer_norm(x, (scgpt.WIDTH,), self.s[f"{name}.weight"], self.s[f"{name}.bias"])
 
     def lin(self, x: Tensor, name: str) -> Tensor:
         return F.linear(x, self.s[f"{name}.weight"], self.s.get(f"{name}.bias"))
@@ -167,7 +71,7 @@ class Reference:
         if "batch_encoder.embedding.weight" not in self.s:
             return x
         label = self.norm(self.s["batch_encoder.embedding.weight"][self.batch], "batch_encoder.enc_norm")
-        return torch.cat([x, label.expand(*x.shape[:-1], WIDTH)], -1)
+        return torch.cat([x, label.expand(*x.shape[:-1], scgpt.WIDTH)], -1)
 
     def read(self, out: Tensor) -> Tensor:
         out = self.labelled(out)
@@ -179,7 +83,7 @@ class Reference:
         if flags is not None:
             x = x + self.s["pert_encoder.weight"][torch.tensor(flags)]
         if cls:
-            first = self.gene(torch.tensor([GENES + 1])) + self.value(self.cls_value)
+            first = self.gene(torch.tensor([scgpt.GENES + 1])) + self.value(self.cls_value)
             x = torch.cat([first, x])
         return self.scaled(x)
 
@@ -206,11 +110,11 @@ class Reference:
             both = torch.cat([x, extra[None]])
             keep = [row for row in range(len(both)) if row != own]
             heads = []
-            for head in range(HEADS):
-                part = slice(head * WIDTH // HEADS, (head + 1) * WIDTH // HEADS)
-                rows = [list(range(n * WIDTH, (n + 1) * WIDTH))[part] for n in range(3)]
+            for head in range(scgpt.HEADS):
+                part = slice(head * scgpt.WIDTH // scgpt.HEADS, (head + 1) * scgpt.WIDTH // scgpt.HEADS)
+                rows = [list(range(n * scgpt.WIDTH, (n + 1) * scgpt.WIDTH))[part] for n in range(3)]
                 q, k, v = (F.linear(both, weight[each], bias[each]) for each in rows)
-                share = F.softmax(k[keep] @ q[-1] / (WIDTH // HEADS) ** 0.5, 0)
+                share = F.softmax(k[keep] @ q[-1] / (scgpt.WIDTH // scgpt.HEADS) ** 0.5, 0)
                 heads.append(share @ v[keep])
             attended = layer.norm1(extra + torch.cat(heads))
             extra = layer.norm2(attended + layer.linear2(F.relu(layer.linear1(attended))))
@@ -224,7 +128,7 @@ class Reference:
         if "mvc_decoder.W.weight" in self.s:
             read = self.lin(query, "mvc_decoder.W") @ cell
             return read * torch.sigmoid(self.lin(query, "mvc_decoder.W_zero_logit") @ cell) if self.zero else read
-        style = self.s["mvc_decoder.fc1.weight"].shape[1] > WIDTH
+        style = self.s["mvc_decoder.fc1.weight"].shape[1] > scgpt.WIDTH
         hidden = F.prelu(
             self.lin(torch.cat([cell, query]) if style else cell + query, "mvc_decoder.fc1"),
             self.s["mvc_decoder.hidden_activation.weight"],
@@ -279,13 +183,13 @@ CASES = [
 @pytest.mark.parametrize(("kind", "layout", "readout", "settings"), CASES)
 def test_equals_the_reference(tmp_path: Path, kind: str, layout: str, readout: str, settings: tuple[str, ...]) -> None:
     torch.manual_seed(len(kind) + len(layout))
-    compare(tmp_path, make_state(kind, layout), kind, layout, readout, settings)
+    compare(tmp_path, scgpt.make_state(kind, layout), kind, layout, readout, settings)
 
 
 def test_values_that_training_never_saw_are_named(tmp_path: Path) -> None:
     """Released checkpoints saw non-zero genes only; fine-tunes saw zeros."""
     for kind, readout, expected in (("human", "gen", ["out of distribution: the values 0, 60"]), ("blood", "mvc", [])):
-        card = load_backbone("scgpt", write(tmp_path / kind, make_state(kind))).backbone.card
+        card = load_backbone("scgpt", scgpt.write(tmp_path / kind, scgpt.make_state(kind))).backbone.card
         levels = (0.0, 60.0) if kind == "human" else (0.0, 50.0)
         found = with_levels(card, vvp_levels=levels).cautions(readout)  # type: ignore[arg-type]
         assert [caution.split(";")[0] for caution in found] == expected
@@ -296,24 +200,24 @@ def test_values_that_training_never_saw_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("readout", ["gen", "mvc"])
 def test_whole_human_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readout: str) -> None:
     for name, size in (("WIDTH", 512), ("HEADS", 8), ("FEED", 512), ("LAYERS", 12), ("GENES", 60_694)):
-        monkeypatch.setitem(globals(), name, size)
-    monkeypatch.setitem(ARGS, "embsize", 512)
+        monkeypatch.setattr(scgpt, name, size)
+    monkeypatch.setitem(scgpt.ARGS, "embsize", 512)
     for name, size in (("nheads", 8), ("d_hid", 512), ("nlayers", 12)):
-        monkeypatch.setitem(ARGS, name, size)
+        monkeypatch.setitem(scgpt.ARGS, name, size)
     torch.manual_seed(0)
-    state = make_state("human")
+    state = scgpt.make_state("human")
     tame(state)
     assert sum(tensor.numel() for tensor in state.values()) == 51_330_049
     compare(tmp_path, state, "human", LAYOUTS[0], readout, ())
 
 
 def compare(tmp_path: Path, state: State, kind: str, layout: str, readout: str, settings: tuple[str, ...]) -> None:
-    backbone = load_backbone("scgpt", write(tmp_path / "c", state), settings).backbone
+    backbone = load_backbone("scgpt", scgpt.write(tmp_path / "c", state), settings).backbone
     baseline = 3.0
     options = dict(setting.split("=") for setting in settings)
     cls_value = float(options.get("cls-value", -2 if kind == "human" else 0))
     reference = Reference(state, layout, cls_value, int(options.get("batch", 0)), "zero-probability" in options)
-    inputs = random_inputs(GENES, (3, 2, 4, 5), np.random.default_rng(len(readout)), (0.5, 9.0))
+    inputs = random_inputs(scgpt.GENES, (3, 2, 4, 5), np.random.default_rng(len(readout)), (0.5, 9.0))
     inputs = (*inputs[:4], np.array([inputs[2][0], inputs[0][1], inputs[0][0], *inputs[4][3:]]))
     probe = Probe(backbone, readout, baseline)  # type: ignore[arg-type]
     with torch.no_grad():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from tests.helpers import archive
 from ugrn.cli.main import app
 from ugrn.export.adapter.train import adapter_for
 from ugrn.export.backbones.adapted.backbone import AdaptedBackbone
@@ -24,11 +25,8 @@ from ugrn.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def with_embeddings(backbone: MiniBackbone, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bench-artifact") / "a"
-    table = np.random.default_rng(2).normal(size=(60, 6))
-    write_artifact(backbone, folder, ExportSettings(context=("GENE3",), embeddings=table), Origin())
-    return folder
+def with_embeddings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return archive.copy_without(("translator.npz",), tmp_path_factory.mktemp("bench-artifact") / "a")
 
 
 def bench(folder: Path, artifact: Path, out: Path, *more: str) -> None:

@@ -20,7 +20,6 @@ from ugrn.export.benchmark.methods import classical_group
 from ugrn.export.benchmark.pidc import bayesian_blocks, confidence, puc, specific_information, summed_minima
 from ugrn.runtime.errors import InputError
 
-RNG = np.random.default_rng()
 GENES = 8
 SOURCES = np.array([4, 0, 2, 7])
 
@@ -49,10 +48,10 @@ def fitness_of(partition, distinct, counts):
 
 
 @pytest.mark.parametrize("peaks", [0, 1, 2, 3])
-def test_blocks_are_the_fittest_of_all_partitions(peaks):
-    ties = [np.full(20, place) for place in RNG.uniform(0, 10, peaks)]
-    values = np.concatenate([RNG.uniform(0, 10, 9 - peaks), *ties])
-    RNG.shuffle(values)
+def test_blocks_are_the_fittest_of_all_partitions(peaks, random):
+    ties = [np.full(20, place) for place in random.uniform(0, 10, peaks)]
+    values = np.concatenate([random.uniform(0, 10, 9 - peaks), *ties])
+    random.shuffle(values)
     distinct, counts = np.unique(values, return_counts=True)
     places = range(len(distinct))
     best, fittest = -math.inf, None
@@ -67,8 +66,8 @@ def test_blocks_are_the_fittest_of_all_partitions(peaks):
     assert len(fittest) > 1 or peaks == 0
 
 
-def test_blocks_separate_modes_but_not_equal_values():
-    values = np.concatenate([np.zeros(100), RNG.normal(5, 0.1, 100)])
+def test_blocks_separate_modes_but_not_equal_values(random):
+    values = np.concatenate([np.zeros(100), random.normal(5, 0.1, 100)])
     bins = bayesian_blocks(values)
     assert len(set(bins)) > 1
     assert not set(bins[:100]) & set(bins[100:])
@@ -102,18 +101,18 @@ def members_of(bins):
     return (bins[:, :, None] == np.arange(bins.max() + 1)).astype(np.float32)
 
 
-def random_bins(cells=40, genes=6):
+def random_bins(random, cells=40, genes=6):
     """Some genes depend on each other, the last but one copies the first, the last is constant."""
-    bins = RNG.integers(0, 4, (cells, genes))
-    bins[:, 1] = np.where(RNG.random(cells) < 0.6, bins[:, 0], bins[:, 1])
-    bins[:, 2] = np.where(RNG.random(cells) < 0.6, bins[:, 1], bins[:, 2]) + 2  # bins 0 and 1 stay empty
+    bins = random.integers(0, 4, (cells, genes))
+    bins[:, 1] = np.where(random.random(cells) < 0.6, bins[:, 0], bins[:, 1])
+    bins[:, 2] = np.where(random.random(cells) < 0.6, bins[:, 1], bins[:, 2]) + 2  # bins 0 and 1 stay empty
     bins[:, -2] = bins[:, 0]
     bins[:, -1] = 0
     return bins
 
 
-def test_specific_and_mutual_information():
-    bins = random_bins()
+def test_specific_and_mutual_information(random):
+    bins = random_bins(random)
     for target in range(bins.shape[1]):
         weights, information = specific_information(members_of(bins), target)
         expected_weights, expected = loop_information(bins, target)
@@ -123,8 +122,8 @@ def test_specific_and_mutual_information():
         np.testing.assert_allclose(weights @ information, mutual, atol=1e-12)
 
 
-def test_summed_minima():
-    values = RNG.choice(RNG.random(5), (3, 9))  # with ties
+def test_summed_minima(random):
+    values = random.choice(random.random(5), (3, 9))  # with ties
     expected = [[sum(min(row[x], row[y]) for y in range(9) if y != x) for x in range(9)] for row in values]
     np.testing.assert_allclose(summed_minima(values), expected)
 
@@ -143,16 +142,16 @@ def loop_puc(bins):
     return scores
 
 
-def test_puc_is_the_sum_over_all_triples():
-    bins = random_bins()
+def test_puc_is_the_sum_over_all_triples(random):
+    bins = random_bins(random)
     found = puc(bins)
     np.testing.assert_allclose(found, loop_puc(bins), atol=1e-9)
     assert found[0, 1] > 0
     assert not found[-1].any()
 
 
-def test_confidence_is_the_sum_of_two_gamma_distributions():
-    upper = np.triu(RNG.gamma(2.0, 3.0, (7, 7)), 1)
+def test_confidence_is_the_sum_of_two_gamma_distributions(random):
+    upper = np.triu(random.gamma(2.0, 3.0, (7, 7)), 1)
     scores = upper + upper.T
     scores[6, :] = scores[:, 6] = 0
     scores[5, 4] = scores[4, 5] = 0
@@ -177,9 +176,9 @@ def test_pidc_is_its_steps():
     assert np.nanargmax(found[1]) == 5
 
 
-def test_correlations():
-    expression = RNG.normal(size=(50, 6)).astype(np.float32)
-    expression[RNG.random((50, 6)) < 0.4] = 0  # ties
+def test_correlations(random):
+    expression = random.normal(size=(50, 6)).astype(np.float32)
+    expression[random.random((50, 6)) < 0.4] = 0  # ties
     sources = np.array([5, 1])
     wide = expression.astype(np.float64)
     for name, expected in (("Pearson", np.corrcoef(wide.T)), ("Spearman", scipy.stats.spearmanr(wide).statistic)):

@@ -150,6 +150,7 @@ def test_a_gene_is_seen_under_any_of_its_names(bench_data: dict[str, DataSet]) -
     assert degrees[0, place] == pytest.approx(np.log1p(1) + degrees[0].min())
 
 
+@pytest.mark.slow
 def test_attention_artifacts_give_the_attention(
     bench_data: dict[str, DataSet], backbone: MiniBackbone, tmp_path: Path
 ) -> None:

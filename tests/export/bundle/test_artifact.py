@@ -23,6 +23,7 @@ from ugrn.runtime import open_artifact
 from ugrn.runtime.errors import InputError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readout", ["token", "masked"])
 def test_query_readouts_export_too(tmp_path: Path, backbone: MiniBackbone, readout: str) -> None:
     manifest = write_artifact(backbone, tmp_path / "a", ExportSettings(readout), Origin())

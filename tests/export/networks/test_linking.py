@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from made_multiome import CELLS, Made, cell_names, make, write_h5ad, write_h5mu, write_tables
 
+from tests.helpers.multiome import CELLS, Made, cell_names, make, write_h5ad, write_h5mu, write_tables
 from ugrn.export.networks.linking import LinkInputs, LinkSettings, LinkSummary, write_links
 from ugrn.export.networks.links import correlations
 from ugrn.export.networks.network_files import STRENGTHS, read_network

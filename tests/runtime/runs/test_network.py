@@ -95,6 +95,7 @@ def test_threads_do_not_matter(joined: Path, memory: int) -> None:
         assert_same(many, one.rows())
 
 
+@pytest.mark.slow
 def test_tiles_of_targets_and_of_levels(
     artifact: Path, monkeypatch: pytest.MonkeyPatch, squeeze: Callable[[Path, int, int], None]
 ) -> None:

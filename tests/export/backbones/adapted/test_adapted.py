@@ -10,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from test_bad_checkpoints import FAMILIES
 from torch import Tensor, nn
 
+from tests.helpers.checkpoints import FAMILIES
 from ugrn.export.adapter.train import adapter_for
 from ugrn.export.backbones.adapted.backbone import OTHER_READOUT, AdaptedBackbone, predict_adapted
 from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors, GraphAdapter
@@ -121,9 +121,8 @@ def test_a_pair_does_not_depend_on_the_others(family: str, make: Make, random: n
                     torch.testing.assert_close(found[0, :, 0], expected[s, :, q], rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "readout", ["masked", pytest.param("mvc", marks=pytest.mark.slow), pytest.param("token", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("readout", ["masked", "mvc", "token"])
 def test_adapted_backbones_export(
     readout: str, tmp_path: Path, backbone: MiniBackbone, random: np.random.Generator
 ) -> None:

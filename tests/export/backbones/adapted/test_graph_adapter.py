@@ -195,6 +195,7 @@ class Passing(nn.Module):
         return self.adapter.structures(cast(Tensor, self.genes), [EdgeTensors(sources, targets, weights)])
 
 
+@pytest.mark.slow
 def test_message_passing_exports_with_any_number_of_edges(tmp_path: Path, random: np.random.Generator) -> None:
     module = Passing(GraphAdapter(AdapterConfig(6, 5, 8, 2)), normal(random, GENES, 5).float()).eval()
 

@@ -1,0 +1,1 @@
+"""Made inputs and slow references that tests of several rooms share."""
