@@ -77,7 +77,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def seed(request: pytest.FixtureRequest) -> int:
+def seed(request: pytest.FixtureRequest) -> Iterator[int]:
     """A number of the test and of ``--seed``, which all random generators begin with; a failing test prints it."""
     option = request.config.getoption("--seed")
     number = zlib.crc32(f"{option} {request.node.nodeid}".encode())
@@ -85,7 +85,9 @@ def seed(request: pytest.FixtureRequest) -> int:
     torch.manual_seed(number)
     standard.seed(number)
     np.random.seed(number)  # of scikit-learn and others
-    return number
+    threads = torch.get_num_threads()
+    yield number
+    torch.set_num_threads(threads)  # commands that were told how many they may use keep to it
 
 
 @pytest.fixture(scope="session")

@@ -9,26 +9,14 @@ from typing import Any
 
 import torch
 
-from tests.helpers.layers import State
+from tests.helpers.layers import State, linear, norm
 
 WIDTH, HEADS, FEED, LAYERS, GENES = 16, 2, 24, 2, 30
 
 
-def linear(state: State, name: str, out: int, width: int, bias: bool = True) -> None:
-    state[f"{name}.weight"] = torch.randn(out, width) * 0.3
-    if bias:
-        state[f"{name}.bias"] = torch.randn(out) * 0.3
-
-
-def norm(state: State, name: str) -> None:
-    width = WIDTH
-    state[f"{name}.weight"] = 1 + 0.2 * torch.randn(width)
-    state[f"{name}.bias"] = 0.2 * torch.randn(width)
-
-
 def batch_norm(state: State, name: str, affine: bool = True) -> None:
     if affine:
-        norm(state, name)
+        norm(state, name, WIDTH)
     state[f"{name}.running_mean"] = torch.randn(WIDTH)
     state[f"{name}.running_var"] = torch.rand(WIDTH) + 0.5
     state[f"{name}.num_batches_tracked"] = torch.tensor(7)
@@ -43,10 +31,10 @@ def mlp(state: State, name: str, width_in: int = 0) -> None:
 def make_state(kind: str, layout: str = "self_attn.Wqkv.") -> State:
     """A random state dict with the key names of a released or fine-tuned checkpoint."""
     state: State = {"encoder.embedding.weight": torch.randn(GENES + 3, WIDTH)}
-    norm(state, "encoder.enc_norm")
+    norm(state, "encoder.enc_norm", WIDTH)
     linear(state, "value_encoder.linear1", WIDTH, 1)
     linear(state, "value_encoder.linear2", WIDTH, WIDTH)
-    norm(state, "value_encoder.norm")
+    norm(state, "value_encoder.norm", WIDTH)
     for index in range(LAYERS):
         at = f"transformer_encoder.layers.{index}."
         joined = f"{at}{layout}"
@@ -56,8 +44,8 @@ def make_state(kind: str, layout: str = "self_attn.Wqkv.") -> State:
         linear(state, f"{at}self_attn.{impl}out_proj", WIDTH, WIDTH)
         linear(state, f"{at}linear1", FEED, WIDTH)
         linear(state, f"{at}linear2", WIDTH, FEED)
-        norm(state, f"{at}norm1")
-        norm(state, f"{at}norm2")
+        norm(state, f"{at}norm1", WIDTH)
+        norm(state, f"{at}norm2", WIDTH)
     labels = kind in ("dsbn", "dsbn_plain")
     if kind == "perturbation":
         state["pert_encoder.weight"] = torch.randn(3, WIDTH)
@@ -70,14 +58,14 @@ def make_state(kind: str, layout: str = "self_attn.Wqkv.") -> State:
     if kind == "blood":
         batch_norm(state, "bn")
         linear(state, "cls_decoder._decoder.0", WIDTH, WIDTH)
-        norm(state, "cls_decoder._decoder.2")
+        norm(state, "cls_decoder._decoder.2", WIDTH)
     decoded = 2 * WIDTH if labels else WIDTH
     mlp(state, "decoder.fc", decoded)
     if labels:
         for domain in range(3):
             batch_norm(state, f"dsbn.bns.{domain}", affine=kind == "dsbn")
         state["batch_encoder.embedding.weight"] = torch.randn(3, WIDTH)
-        norm(state, "batch_encoder.enc_norm")
+        norm(state, "batch_encoder.enc_norm", WIDTH)
         mlp(state, "decoder.zero_logit", decoded)
         linear(state, "mvc_decoder.W_zero_logit", decoded, WIDTH)
         linear(state, "grad_reverse_discriminator.out_layer", 3, WIDTH)
