@@ -45,8 +45,8 @@ def command(
 ) -> None:
     console = Console(quiet, json)
     with needs("export", "ugrn train"):
-        from ugrn.export.bundle.artifact import add_translator
         from ugrn.export.bundle.folder import check_folder
+        from ugrn.export.bundle.seal import add_translator
         from ugrn.export.training.examples import TranslatorConfig
         from ugrn.export.training.translator import train_on_network
     from ugrn.runtime import load

@@ -1,36 +1,34 @@
-"""Small random backbones and artifacts, made once a session; no test needs the network."""
+"""Seeds, and the artifacts that most tests open; no test needs the network.
+
+The fixtures of the export stage are in `tests.helpers.exporting`: without torch, the tests of the runtime run alone.
+"""
 
 from __future__ import annotations
 
-import os
 import random as standard
 import shutil
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 
 from tests.helpers import archive
-from tests.helpers.exports import shared_exports
-from tests.helpers.models import CONTEXT, METRICS, make_backbone, make_table, make_translator
-from ugrn.export.backbones.mini import MiniBackbone
-from ugrn.export.bundle import artifact as bundle
-from ugrn.export.bundle.artifact import ExportSettings, add_translator, write_artifact
-from ugrn.export.graph.probe import Probe
+from tests.helpers.models import METRICS, make_table, make_translator
+from ugrn.export.bundle.seal import add_translator
 from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.probe import Prober
 from ugrn.runtime.translator.translator import Translator
 
+pytest_plugins = ["tests.helpers.exporting"] if find_spec("torch") else []
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-MARKED_SLOW = pytest.StashKey[bool]()
 hypothesis.settings.register_profile("fixed", derandomize=True)
 hypothesis.settings.register_profile("soak", print_blob=True)
 
@@ -41,7 +39,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[MARKED_SLOW] = False
     if config.getoption("--hypothesis-profile") is None:
         hypothesis.settings.load_profile("soak" if config.getoption("--seed") else "fixed")
 
@@ -67,11 +64,6 @@ def is_random(item: pytest.Item) -> bool:
     return drawn or item.path.parent.name in ("attacks", "crash") or item.get_closest_marker("soak") is not None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    item.config.stash[MARKED_SLOW] = item.get_closest_marker("slow") is not None
-
-
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     end = item.config.getoption("--soak")
     if end and time.time() > end:
@@ -79,34 +71,20 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 @pytest.fixture(autouse=True)
-def seed(request: pytest.FixtureRequest) -> Iterator[int]:
+def seed(request: pytest.FixtureRequest) -> int:
     """A number of the test and of ``--seed``, which all random generators begin with; a failing test prints it."""
     option = request.config.getoption("--seed")
     number = zlib.crc32(f"{option} {request.node.nodeid}".encode())
     print(f"seed {number}; repeat with --seed {option}")
-    torch.manual_seed(number)
     standard.seed(number)
     np.random.seed(number)  # of scikit-learn and others
-    threads = torch.get_num_threads()
-    yield number
-    torch.set_num_threads(threads)  # commands that were told how many they may use keep to it
-
-
-@pytest.fixture(scope="session")
-def new_backbone() -> Callable[[int], MiniBackbone]:
-    """Makes a random backbone from a seed."""
-    return make_backbone
+    return number
 
 
 @pytest.fixture(scope="session")
 def new_translator() -> Callable[[int], Translator]:
     """Makes a random translator from a seed."""
     return make_translator
-
-
-@pytest.fixture(scope="session")
-def backbone() -> MiniBackbone:
-    return make_backbone()
 
 
 @pytest.fixture(scope="session")
@@ -136,22 +114,6 @@ def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def graphs_are_exported_once(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Workers of one run share a folder of graphs; tests that are not marked slow export none."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
-    export_once = shared_exports(bundle.export_onnx, folder)
-
-    def export(probe: Probe, tangent: bool, path: Path) -> None:
-        assert pytestconfig.stash[MARKED_SLOW], "a test that exports takes seconds: mark it slow"
-        export_once(probe, tangent, path)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundle, "export_onnx", export)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
 def waiting_threads_sleep() -> Iterator[None]:
     """Threads of onnxruntime that wait do not take the cores that other workers need; results are the same."""
 
@@ -163,14 +125,6 @@ def waiting_threads_sleep() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "SessionOptions", Options)
         yield
-
-
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory: pytest.TempPathFactory, backbone: MiniBackbone) -> Path:
-    """The untrained artifact as today's code exports it, with TorchScript."""
-    folder = tmp_path_factory.mktemp("exported") / "untrained"
-    write_artifact(backbone, folder, ExportSettings(context=CONTEXT, torchscript=True), archive.ORIGIN)
-    return folder
 
 
 @pytest.fixture

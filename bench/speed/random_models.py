@@ -12,7 +12,8 @@ from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
 from ugrn.export.backbones.scgpt.checkpoint import load
 from ugrn.export.backbones.scgpt.model import ScGPT
 from ugrn.export.backbones.scgpt.parts import ScGPTOptions
-from ugrn.export.bundle.artifact import ExportSettings, add_translator, write_artifact
+from ugrn.export.bundle.artifact import ExportSettings, write_artifact
+from ugrn.export.bundle.seal import add_translator
 from ugrn.export.model.base import Origin
 from ugrn.runtime import bundled_artifact, open_artifact
 

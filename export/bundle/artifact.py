@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -15,22 +14,19 @@ import safetensors.torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ugrn.runtime.artifact.folder import open_artifact
-from ugrn.runtime.artifact.manifest import EMBEDDINGS, FORMAT, MANIFEST, WEIGHTS, Manifest, file_entry
+from ugrn.runtime.artifact.manifest import EMBEDDINGS, FORMAT, WEIGHTS, Manifest
 from ugrn.runtime.engine.session import import_onnxruntime
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.pairs import read_pairs
-from ugrn.runtime.translator.translator import Translator, save_translator
 
 from ..graph.parity import check_parity
 from ..graph.probe import Probe
 from ..graph.tracing import OPSET, export_onnx, export_torchscript
 from ..model.base import Backbone, BackboneCard, Origin, Readout
-from .card import model_card
 from .folder import new_folder, write_gene_lists
+from .seal import seal
 
 FEWEST_GENES = 8
-HUB_CARD = "README.md"
 
 
 @runtime_checkable
@@ -89,19 +85,7 @@ def write_artifact(
         report("comparing with float64 autograd")
         parity = check_parity(probe, part, (min(every_level), max(every_level)))
         _write_files(part, backbone, settings, origin)
-        return _seal(part, _manifest(probe, card, origin, len(settings.context), parity))
-
-
-def add_translator(
-    artifact: Path, translator: Translator, metrics: Mapping[str, Any], destination: Path | None = None
-) -> Manifest:
-    """Put a trained translator into an artifact, in place or into a copy at `destination`."""
-    opened = open_artifact(artifact)
-    with new_folder(destination or artifact, overwrite=destination is None) as part:
-        for name in opened.manifest.files:
-            shutil.copyfile(artifact / name, part / name)
-        save_translator(translator, part / "translator.npz")
-        return _seal(part, replace(opened.manifest, metrics=dict(metrics)))
+        return seal(part, _manifest(probe, card, origin, len(settings.context), parity))
 
 
 def write_weights(backbone: HasArtifactWeights, path: Path) -> None:
@@ -165,21 +149,6 @@ def _manifest(probe: Probe, card: BackboneCard, origin: Origin, context_size: in
             "exported_with": _versions(),
         },
     )
-
-
-def _seal(part: Path, manifest: Manifest) -> Manifest:
-    """Write model card and manifest over the files of a folder.
-
-    The card is there once more as ``README.md``, which model hubs show; that copy may be edited there, so the manifest
-    does not list it.
-    """
-    (part / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
-    listed = {path.name: file_entry(path) for path in sorted(part.iterdir()) if path.name not in (MANIFEST, HUB_CARD)}
-    shutil.copyfile(part / "MODEL_CARD.md", part / HUB_CARD)
-    manifest = replace(manifest, files=listed)
-    text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False)
-    (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    return manifest
 
 
 def _versions() -> dict[str, str]:

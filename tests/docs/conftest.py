@@ -19,7 +19,8 @@ from tests.helpers.checkpoints import scgpt
 from tests.helpers.multiome import cell_names, make, write_h5ad, write_h5mu, write_tables
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
-from ugrn.export.bundle.artifact import ExportSettings, add_translator, write_artifact
+from ugrn.export.bundle.artifact import ExportSettings, write_artifact
+from ugrn.export.bundle.seal import add_translator
 from ugrn.export.model.base import Origin
 from ugrn.export.pretrain.vocabulary import write_embeddings
 from ugrn.runtime import bundled_artifact

@@ -1,4 +1,4 @@
-"""Small random backbones and translators: large enough for every path, small enough for seconds."""
+"""Small random translators and embeddings, and what goes with them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
-from ugrn.export.backbones.mini import FinishedGenes, MiniBackbone, MiniConfig
 from ugrn.runtime.translator.mlp import Mlp
 from ugrn.runtime.translator.translator import Calibration, Product, Translator
 
@@ -26,18 +24,6 @@ METRICS: dict[str, Any] = {
     "pairs": {"all_edges": 3, "train_edges": 1, "validation_edges": 1},
     "settings": {"negatives": "degree-aware"},
 }
-
-
-def make_backbone(seed: int = 0, genes: int = GENES) -> MiniBackbone:
-    """A mini backbone with random weights large enough for responses to be far from linear."""
-    torch.manual_seed(seed)
-    config = MiniConfig(width=16, layers=2, heads=2, feedforward=32, text_width=8)
-    table = FinishedGenes(genes, config.width)
-    table.table.normal_()
-    backbone = MiniBackbone(config, [f"GENE{row}" for row in range(genes)], table)
-    for parameter in backbone.parameters():
-        torch.nn.init.normal_(parameter, std=0.35 if parameter.dim() > 1 else 0.5)
-    return backbone.eval()
 
 
 def make_translator(seed: int = 0) -> Translator:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ugrn.export.bundle.artifact import add_translator
+from ugrn.export.bundle.seal import add_translator
 from ugrn.runtime import open_artifact
 from ugrn.runtime.translator.translator import Calibration
 
