@@ -1,10 +1,11 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 DEV := .venv
-LOCK := constraints.txt
+LOCK := $(CURDIR)/constraints.txt
 PACKAGES := runtime cli artifacts export web
 EXTRAS := cpu,bench,pandas,test,text
 PIP := -m pip --quiet --disable-pip-version-check
+export LOCK
 
 .PHONY: demo test test-latest fast soak check bench lock release clean
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import re
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+LOCK = os.environ.get("LOCK", str(ROOT / "constraints.txt"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+NEEDED = [*PROJECT["dependencies"], *EXTRAS["cpu"], *EXTRAS["hub"]]
+TOOLS = ("pytest", "hypothesis")
 ABSENT = ("torch", "onnx", "onnxscript", "sklearn", "scipy", "pandas", "safetensors", "anndata", "plotly", "networkx")
 MEGABYTES = 450
 
 
 @pytest.fixture(scope="module")
-def lean(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with nothing but ``ugrn[cpu]`` from a freshly built wheel."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A freshly built wheel of the files that git knows."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
@@ -24,12 +33,24 @@ def lean(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", folder, source], check=True)
-    venv.create(folder / "env", with_pip=True)
-    (wheel,) = folder.glob("*.whl")
-    pip = [folder / "env" / "bin" / "python", "-m", "pip", "install", "--quiet", f"{wheel}[cpu]"]
-    subprocess.run(pip, check=True)
-    return folder / "env"
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source]
+    subprocess.run(build, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def environment(folder: Path, *requirements: str) -> Path:
+    """A virtual environment with nothing but these."""
+    venv.create(folder, with_pip=True)
+    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, *requirements], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lean(wheel: Path) -> Path:
+    """An environment with nothing but ``ugrn[cpu]``, in the versions that were locked."""
+    return environment(wheel.with_name("env"), "-c", LOCK, f"{wheel}[cpu]")
 
 
 def run(lean: Path, *command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -98,3 +119,40 @@ print(sorted({norm(d.name) for d in m.distributions()} - wanted - {"pip", "setup
 """
     done = run(lean, "python", "-c", code)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def lowest(requirement: str) -> str:
+    """``name==V`` of ``name>=V``."""
+    match = re.fullmatch(r"([A-Za-z0-9-]+)>=([0-9.]+)", requirement)
+    assert match, f"{requirement}: expected a name and its lowest version"
+    return f"{match[1]}=={match[2]}"
+
+
+def is_lean(path: Path) -> bool:
+    """True where a test module imports nothing at its top that a lean installation lacks."""
+    known = (
+        {re.split("[>=<]", each)[0] for each in (*NEEDED, *TOOLS)} | {"tests", "ugrn"} | set(sys.stdlib_module_names)
+    )
+    imported = []
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            imported.append(node.module or "")
+    heavy = ("ugrn.export", "ugrn.web", "tests.helpers.backbones", "tests.helpers.checkpoints")
+    return all(name.split(".")[0] in known and not name.startswith(heavy) for name in imported)
+
+
+@pytest.mark.slow
+def test_the_runtime_works_with_the_lowest_versions(wheel: Path) -> None:
+    """Those that pyproject.toml states, and without the research stack."""
+    env = environment(wheel.with_name("lowest"), *map(lowest, NEEDED), *TOOLS, f"{wheel}[cpu]")
+    modules = sorted(
+        path for room in ("runtime", "crash", "attacks") for path in (ROOT / "tests" / room).rglob("test_*.py")
+    )
+    chosen = [str(path) for path in modules if is_lean(path)]
+    assert len(chosen) > 15
+    options = ("-q", "-p", "no:cacheprovider", "-m", "not slow", "-W", "ignore::DeprecationWarning")  # typer's own
+    done = run(env, "python", "-m", "pytest", *options, *chosen, cwd=ROOT)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert re.search(r"\b\d{3,} passed", done.stdout)

@@ -20,6 +20,7 @@ from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.session import GraphSession
 
 ROOT = Path(__file__).resolve().parents[2]
+LOCK = os.environ.get("LOCK", str(ROOT / "constraints.txt"))
 TEXT = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 
 
@@ -40,6 +41,7 @@ def test_the_containers_pip_lines(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     env = os.environ | {"PATH": f"{tmp_path / 'env' / 'bin'}:{os.environ['PATH']}", "UGRN_OFFLINE": "1"}
     env.pop("PYTHONPATH", None)
+    env |= {"PIP_CONSTRAINT": LOCK, "PIP_BUILD_CONSTRAINT": LOCK}
     lines = re.findall(r"^RUN (python -m pip .*)$", block("dockerfile"), re.MULTILINE)
     assert len(lines) == 2
     for line in lines:
