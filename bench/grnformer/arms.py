@@ -192,6 +192,13 @@ def _mean_weights(wiring: Wiring) -> NDArray[np.float64]:
     return np.asarray(cells @ weights / cells.sum())
 
 
+def cosine(vectors: Array) -> Array:
+    """Cosines ``[G, G]`` of the rows of ``[G, E]``; 0 where a row is zero."""
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(norm > 0, norm, 1.0)
+    return (unit @ unit.T).astype(np.float32)
+
+
 def _likeness(cells: Array, random: np.random.Generator) -> Array:
     """Co-expression ``[G, G]``; genes that are not measured, or do not vary, are like others at random."""
     found = coexpression(np.nan_to_num(cells))

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ugrn.export.networks.network import Network, cosine
+from ugrn.export.networks.network import Network
 from ugrn.export.pretrain.pretrain import PAIR_RANK
 from ugrn.runtime import Scorer
 from ugrn.runtime.arrays import Array
@@ -22,7 +22,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.annotations import Groups
 from ugrn.runtime.files.matrices import DenseMatrix
 
-from .arms import ArmInputs, Wiring, of_states
+from .arms import ArmInputs, Wiring, cosine, of_states
 from .data import DrugClass, DrugResponse, Perturbations, Rows, Split, TaskData
 from .differences import BOTH, BY_STATE, LIKE
 from .problems import CellTokens, ChangeTokens, Inputs

@@ -22,10 +22,9 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.progress import Progress
 
-from .basis import REJECTS
 from .cell_files import CellFile, first_columns, read_cells
 from .cell_networks import CellNetworks
-from .summary import CellNetworkSummary, ProgressFactory, write_networks
+from .summary import REJECTS, CellNetworkSummary, ProgressFactory, write_networks
 
 MOST_GENES = 2000
 FEWEST_GENES = 10

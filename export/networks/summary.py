@@ -19,7 +19,9 @@ from ugrn.runtime.runs.provenance import write_rejects, write_sidecar
 
 from .cell_files import CellFile
 from .cell_networks import write_cell_networks
-from .regulons import Regulons
+from .network import Regulons
+
+REJECTS = {"list": pl.String, "line": pl.Int64, "name": pl.String, "reason": pl.String, "did_you_mean": pl.String}
 
 ProgressFactory = Callable[[str], Progress]
 """Makes the progress of a stage, by the unit that it counts."""
