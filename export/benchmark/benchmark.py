@@ -34,7 +34,7 @@ def run_benchmark(
     metadata: Mapping[str, Any],
     notify: Notify,
     progress: StageProgress,
-    jobs: int = 1,
+    jobs: int,
 ) -> Summary:
     """Score, evaluate and sum up into a claimed folder; what is there already is not done again.
 
@@ -102,8 +102,12 @@ def _evaluate(cell: Cell, plan: Plan, part: Path) -> None:
     replace_with(part, lambda file: file.write_text(text, encoding="utf-8"))
 
 
+def _scores_file(folder: Path, group: Group, data: DataSet) -> Path:
+    return folder / "scores" / data.name / f"{group.name.replace(' ', '-')}.npz"
+
+
 def _score(folder: Path, group: Group, data: DataSet, notify: Notify, progress: StageProgress) -> None:
-    path = folder / "scores" / data.name / f"{group.name.replace(' ', '-')}.npz"
+    path = _scores_file(folder, group, data)
     if path.exists():
         return
     path.parent.mkdir(exist_ok=True)
@@ -122,8 +126,7 @@ def _score(folder: Path, group: Group, data: DataSet, notify: Notify, progress: 
 def _read(folder: Path, groups: Sequence[Group], data: DataSet) -> Scored:
     scored = Scored({}, {})
     for group in groups:
-        path = folder / "scores" / data.name / f"{group.name.replace(' ', '-')}.npz"
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(_scores_file(folder, group, data), allow_pickle=False) as arrays:
             for key in arrays.files:
                 role, _, method = key.partition(":")
                 kept: Any = scored.scores if role == "score" else scored.probabilities

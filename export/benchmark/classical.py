@@ -107,9 +107,7 @@ METHODS: Mapping[str, Method] = {
     "Spearman": spearman,
 }
 
-SLOW = frozenset(
-    {"GENIE3", "GRNBoost2"}
-)  # hundreds of trees per target: the benchmark asks them for its smallest panel
+SLOW = ("GENIE3", "GRNBoost2")  # hundreds of trees per target: the benchmark asks them for its smallest panel
 
 
 def _correlation(values: Doubles, sources: Ids, progress: Progress) -> Array:

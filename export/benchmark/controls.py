@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.artifact.folder import Artifact
 from ugrn.runtime.genes.names import GeneNames
 
@@ -82,7 +82,7 @@ def unseen(training: DataSet, network: Network, data: DataSet, names: GeneNames)
     return ~((same >= 0) & np.isin(same, np.unique(network.edges)))
 
 
-def _same_gene(training: DataSet, data: DataSet, names: GeneNames) -> NDArray[np.int64]:
+def _same_gene(training: DataSet, data: DataSet, names: GeneNames) -> Ids:
     """``[G]``: the place in the training data set of every gene of another, across species and aliases; -1 for none."""
     by_symbol = {symbol: place for place, symbol in enumerate(training.upper.tolist())}
     by_id = {gene: place for place, gene in enumerate(names.ids(list(training.genes)).tolist()) if gene >= 0}

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Ids
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 
 KEY = ("dataset", "network", "panel")
@@ -58,7 +58,7 @@ class DataSet:
     genes: tuple[str, ...]
     sources: Ids
     networks: Mapping[tuple[str, int], Network]
-    expression: NDArray[np.float32] | None
+    expression: Array | None
 
     @property
     def upper(self) -> NDArray[np.str_]:
@@ -149,7 +149,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
         raise InputError(message) from error
 
 
-def _expression(path: Path, symbols: list[str]) -> NDArray[np.float32]:
+def _expression(path: Path, symbols: list[str]) -> Array:
     try:
         with h5py.File(path) as file:
             values = np.asarray(file["values"][:], np.float32)

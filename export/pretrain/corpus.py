@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.cells import open_cells
 from ugrn.runtime.files.matrices import read_dense
@@ -29,6 +30,8 @@ from .vocabulary import Vocabulary
 CLIP = (-4.0, 6.0)
 SMALL = 1e-3
 COVERED = 0.05
+HELD_OUT = 0.1  # of the rows of every source
+AVERAGES, AVERAGES_WEIGHT = "averages", 2.0
 SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "symbol")  # the first that a file has
 
 
@@ -37,7 +40,7 @@ class Expression:
     """One source as read: `values` ``[rows, genes]`` log-normalised, columns named by `genes`."""
 
     name: str
-    values: NDArray[np.float32]
+    values: Array
     genes: list[str]
     species: str
     licence: str
@@ -70,13 +73,13 @@ class Corpus:
     """
 
     values: NDArray[np.float16]
-    source: NDArray[np.int64]
-    measured: list[NDArray[np.int64]]
+    source: Ids
+    measured: list[Ids]
     held_out: NDArray[np.bool_]
     cards: list[SourceCard]
 
 
-def spectral_embeddings(corpus: Corpus, rank: int, seed: int = 0) -> NDArray[np.float32]:
+def spectral_embeddings(corpus: Corpus, rank: int, seed: int = 0) -> Array:
     """Gene embeddings ``[V, rank]`` from the co-expression of the training rows.
 
     The leading right singular vectors of the z-scores, every source weighing what it is drawn with, times
@@ -100,7 +103,7 @@ def spectral_embeddings(corpus: Corpus, rank: int, seed: int = 0) -> NDArray[np.
 
 def add_description_rows(
     corpus: Corpus,
-    embeddings: NDArray[np.float32],
+    embeddings: Array,
     share: float,
     origin: str,
     licence: str = "public domain",
@@ -179,17 +182,11 @@ def read_expression(path: Path) -> Expression:
     )
 
 
-def build_corpus(
-    paths: Sequence[Path],
-    vocabulary: Vocabulary,
-    held_out: float = 0.1,
-    averages_weight: float = 2.0,
-    seed: int = 0,
-) -> Corpus:
+def build_corpus(paths: Sequence[Path], vocabulary: Vocabulary, seed: int = 0) -> Corpus:
     """Bring all sources to the vocabulary and z-score them.
 
     Every source is drawn equally often, whatever its rows, because breadth tells more than many cells of one
-    tissue; sources in a folder named ``averages`` (means of tissues or cell types) `averages_weight` times as
+    tissue; sources in a folder named ``averages`` (means of tissues or cell types) `AVERAGES_WEIGHT` times as
     often.
 
     Raises:
@@ -199,33 +196,24 @@ def build_corpus(
     for index, path in enumerate(find_sources(paths)):
         expression = read_expression(path)
         rows = len(expression.values)
-        out = np.random.default_rng([seed, index]).permutation(rows) < round(held_out * rows)
+        out = np.random.default_rng([seed, index]).permutation(rows) < round(HELD_OUT * rows)
         ids, scores = _standardise(expression, vocabulary, ~out)
         if len(ids) == 0:
             message = f"{path}: no varying gene of it is in the vocabulary; are they names of genes?"
             raise InputError(message)
         block = np.full((rows, len(vocabulary.symbols)), np.nan, np.float16)
         block[:, ids] = scores
-        weight = averages_weight if path.parent.name == "averages" else 1.0
+        weight = AVERAGES_WEIGHT if path.parent.name == AVERAGES else 1.0
         blocks.append(block)
         measured.append(ids)
         held.append(out)
         source.append(np.full(rows, index))
-        cards.append(
-            SourceCard(
-                expression.name,
-                expression.origin,
-                expression.licence,
-                expression.species,
-                rows,
-                len(ids),
-                weight,
-            )
-        )
+        described = expression.name, expression.origin, expression.licence, expression.species
+        cards.append(SourceCard(*described, rows, len(ids), weight))
     return Corpus(np.concatenate(blocks), np.concatenate(source), measured, np.concatenate(held), cards)
 
 
-def _read_matrix(file: h5py.File, genes: int) -> NDArray[np.float32]:
+def _read_matrix(file: h5py.File, genes: int) -> Array:
     """Rows x genes, from either layout; a matrix that does not fit its genes is a ValueError."""
     if "values" in file:
         matrix = np.asarray(file["values"][:], np.float32)
@@ -258,15 +246,13 @@ def _read_h5ad(path: Path) -> Expression:
     )
 
 
-def log_normalise(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+def log_normalise(counts: Array) -> Array:
     """ln(1 + 1e4 x / sum) of counts ``[N, G]``."""
     totals = np.maximum(counts.sum(1, keepdims=True), 1.0)
     return np.asarray(np.log1p(counts * (1e4 / totals)), np.float32)
 
 
-def _standardise(
-    expression: Expression, vocabulary: Vocabulary, train: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _standardise(expression: Expression, vocabulary: Vocabulary, train: NDArray[np.bool_]) -> tuple[Ids, Array]:
     """Ids ``[G]`` of the usable genes, and their z-scores ``[rows, G]`` by the training rows' statistics, less the
     mean of the row."""
     rows = vocabulary.names.ids(expression.genes, mouse=expression.species == "mouse").astype(np.int64)

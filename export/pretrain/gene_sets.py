@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.networks import GeneSet, read_gmt
 from ugrn.runtime.genes.names import GeneNames
@@ -22,7 +22,7 @@ FEWEST = 5
 MOST = 0.05  # of the genes; a larger set says little
 
 
-def gene_set_embeddings(path: Path, names: GeneNames, rank: int = 128, seed: int = 0) -> NDArray[np.float32]:
+def gene_set_embeddings(path: Path, names: GeneNames, rank: int = 128, seed: int = 0) -> Array:
     """Embeddings ``[V, at most rank]``, centred over the genes that are in a set; zero for those in none.
 
     Args:
@@ -55,7 +55,7 @@ def gene_set_embeddings(path: Path, names: GeneNames, rank: int = 128, seed: int
     return np.asarray(np.where(listed[:, None], out, 0.0), np.float32)
 
 
-def _ids(sets: Sequence[GeneSet], names: GeneNames) -> list[NDArray[np.int64]]:
+def _ids(sets: Sequence[GeneSet], names: GeneNames) -> list[Ids]:
     """Ids of the known genes of every set."""
     ids = names.ids([gene for each in sets for gene in each.genes]).astype(np.int64)
     parts = np.split(ids, np.cumsum([len(each.genes) for each in sets])[:-1])

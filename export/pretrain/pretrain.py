@@ -92,20 +92,14 @@ def pretrain_to_folder(
     corpus = build_corpus(expression, vocabulary, seed=config.seed)
     notify(f"{len(corpus.cards)} sources, {len(corpus.values):,} rows, {len(vocabulary.symbols):,} genes")
     folder.mkdir(parents=True, exist_ok=True)
-    texts = _embeddings(gene_embeddings, vocabulary, folder, notify)
-    blocks = {"names": texts - texts.mean(0)}
-    described = NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name
-    if gene_sets is not None:
-        blocks["sets"] = gene_set_embeddings(gene_sets, vocabulary.names)
-        described += f"; gene sets of {gene_sets.name}"
+    blocks, described = _describe_genes(gene_embeddings, gene_sets, vocabulary, folder, notify)
     context = rank_context(corpus, vocabulary.symbols)
     spectral = spectral_embeddings(corpus, sizes.spectral, config.seed)
     if config.description_share > 0:
         corpus = _with_description_rows(corpus, blocks, described, config)
     blocks["expression"] = spectral
     tokens = np.concatenate([_unit(block) for block in blocks.values()], axis=1)
-    size = sizes.config(tokens.shape[1])
-    state = folder / "resume.pt"
+    size, state = sizes.config(tokens.shape[1]), folder / "resume.pt"
     backbone, held_out = pretrain(corpus, vocabulary.symbols, tokens, size, config, state, report, every)
     metadata = {
         "settings": asdict(config),
@@ -116,7 +110,7 @@ def pretrain_to_folder(
         "spectral_components": sizes.spectral,
         "licence": licence,
     }
-    pairwise = np.concatenate([_rows_of_one(_leading(block, PAIR_RANK)) for block in blocks.values()], axis=1)
+    pairwise = np.concatenate([leading_components(block, PAIR_RANK) for block in blocks.values()], axis=1)
     save_checkpoint(Checkpoint(backbone, {}, context, metadata, pairwise.astype(np.float16)), folder)
     state.unlink(missing_ok=True)
     return metadata
@@ -152,10 +146,27 @@ def _rows_of_one(block: Array) -> Array:
     return np.asarray(block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12), np.float32)
 
 
-def _leading(block: Array, rank: int) -> Array:
-    """The leading principal components of an already centred block ``[V, E]``: ``[V, at most rank]``."""
+def leading_components(block: Array, rank: int) -> Array:
+    """Leading principal components of a centred block ``[V, E]``: ``[V, at most rank]``, rows of length one or zero."""
     _, vectors = np.linalg.eigh(block.T @ block)
-    return np.asarray(block @ vectors[:, ::-1][:, :rank], np.float32)
+    return _rows_of_one(block @ vectors[:, ::-1][:, :rank])
+
+
+def _describe_genes(
+    gene_embeddings: Path | None,
+    gene_sets: Path | None,
+    vocabulary: Vocabulary,
+    folder: Path,
+    notify: Callable[[str], None],
+) -> tuple[dict[str, Array], str]:
+    """Centred blocks ``[V, E]`` of the genes' names and perhaps of gene sets, and their origin in words."""
+    texts = _embeddings(gene_embeddings, vocabulary, folder, notify)
+    blocks = {"names": texts - texts.mean(0)}
+    described = NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name
+    if gene_sets is not None:
+        blocks["sets"] = gene_set_embeddings(gene_sets, vocabulary.names)
+        described += f"; gene sets of {gene_sets.name}"
+    return blocks, described
 
 
 def _embeddings(given: Path | None, vocabulary: Vocabulary, folder: Path, notify: Callable[[str], None]) -> Array:

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ugrn.runtime.arrays import Ids
+
 from .corpus import Corpus
 
 
@@ -96,7 +98,7 @@ class Sampler:
         )
 
 
-def _shown(genes: NDArray[np.int64], panel: NDArray[np.int64], vocabulary: int) -> NDArray[np.bool_]:
+def _shown(genes: Ids, panel: Ids, vocabulary: int) -> NDArray[np.bool_]:
     """Bool ``[B, P]``: which panel genes are among a row's visible genes."""
     place = np.full(vocabulary, -1)
     place[panel] = np.arange(len(panel))

