@@ -15,9 +15,14 @@ from ugrn.runtime.progress import Notify, StageProgress
 from ugrn.runtime.translator.translator import EMB, PROBES
 
 from ..pretrain.corpus import build_corpus, spectral_embeddings
-from ..pretrain.gene_sets import gene_set_embeddings
 from ..pretrain.pretrain import leading_components
-from ..pretrain.vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary
+from ..pretrain.vocabulary import (
+    Vocabulary,
+    embed_descriptions,
+    gene_set_embeddings,
+    read_embeddings,
+    read_vocabulary,
+)
 from . import classical, controls
 from .datasets import DataSet
 from .features import (

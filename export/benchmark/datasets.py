@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 
+from ..pretrain.corpus import read_layout
+
 KEY = ("dataset", "network", "panel")
 
 
@@ -62,7 +64,7 @@ class DataSet:
 
     @property
     def upper(self) -> NDArray[np.str_]:
-        """Symbols in upper case, in which species are compared."""
+        """Symbols in upper case ``[G]``, in which species are compared."""
         return np.char.upper(np.array(self.genes))
 
     @property
@@ -74,7 +76,7 @@ class DataSet:
 
     @property
     def of_smallest_panel(self) -> Ids:
-        """Places of all sources and genes that the networks of the smallest panel ask for; rising."""
+        """Places ``[g]`` of all sources and genes that the networks of the smallest panel ask for; rising."""
         least = min(network.panel for network in self.networks.values())
         asked = [each for each in self.networks.values() if each.panel == least]
         return np.unique(np.concatenate([part for each in asked for part in (each.sources, each.genes)]))
@@ -152,17 +154,12 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
 def _expression(path: Path, symbols: list[str]) -> Array:
     try:
         with h5py.File(path) as file:
-            values = np.asarray(file["values"][:], np.float32)
-            genes = [gene.decode() if isinstance(gene, bytes) else str(gene) for gene in file["genes"][:]]
-            if values.ndim != 2 or values.shape[1] != len(genes):
-                message = f"values of shape {values.shape} for {len(genes)} genes"
-                raise ValueError(message)
+            genes, values = read_layout(file)
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"{path}: {error}; expected HDF5 with 'values' (cells x genes) and 'genes'"
         raise InputError(message) from error
-    out = np.full((len(values), len(symbols)), np.nan, np.float32)
     column = {gene: index for index, gene in enumerate(genes)}
-    for index, symbol in enumerate(symbols):
-        if symbol in column:
-            out[:, index] = values[:, column[symbol]]
+    measured = [index for index, symbol in enumerate(symbols) if symbol in column]
+    out = np.full((len(values), len(symbols)), np.nan, np.float32)
+    out[:, measured] = values[:, [column[symbols[index]] for index in measured]]
     return out

@@ -58,7 +58,7 @@ class Training:
 
 
 def direct(name: str, kind: Kind, score: Callable[[DataSet], Array | None]) -> Group:
-    """A method that needs no training."""
+    """A method that needs no training; its scores are ``[S, G]``."""
 
     def scored(data: DataSet, report: Progress) -> Scored:
         values = score(data)

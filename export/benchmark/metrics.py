@@ -127,7 +127,7 @@ def resampled_auprc(rankings: Sequence[Ranking], draws: int = 200, seed: int = 0
 
 
 def interval(values: Doubles) -> tuple[float, float]:
-    """The 2.5 and 97.5 percentiles of resampled values; undefined draws are left out."""
+    """The 2.5 and 97.5 percentiles of resampled values ``[D]``; undefined draws are left out."""
     known = values[~np.isnan(values)]
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)

@@ -37,7 +37,7 @@ class Network:
 
     @classmethod
     def of(cls, sources: Ids | Sequence[int], targets: Ids | Sequence[int], genes: int) -> Network:
-        """The network of some edges, less repeated ones and self-loops."""
+        """The network of some edges ``[E]``, less repeated ones and self-loops."""
         left, right = (np.asarray(each, np.int64) for each in (sources, targets))
         keys = np.unique((left * genes + right)[left != right])
         return cls(keys // genes, keys % genes, genes)
@@ -91,7 +91,7 @@ class Regulons:
 
     @classmethod
     def of(cls, network: Network, weights: Array | None, names: Sequence[str]) -> Regulons:
-        """The regulons of a network over `names`; their genes are those that have an edge."""
+        """The regulons of a network over `names`, edges ``[E]``; their genes are those that have an edge."""
         used = np.unique(np.concatenate([network.sources, network.targets]))
         own = network.among(used)
         source, first = np.unique(own.sources, return_index=True)

@@ -103,7 +103,7 @@ def near(peaks: Places, genes: Places, rows: Ids, window: float) -> tuple[Ids, I
     Args:
         peaks: P of them.
         genes: transcription starts.
-        rows: of each start the gene, an int from 0; -1 leaves a start out.
+        rows: of each start the gene ``[starts]``, from 0; -1 leaves a start out.
         window: base pairs, to either side.
 
     Returns:

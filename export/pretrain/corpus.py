@@ -162,8 +162,7 @@ def read_expression(path: Path) -> Expression:
         return _read_h5ad(path)
     try:
         with h5py.File(path) as file:
-            genes = [str(name) for name in file["genes"].asstr()[:]]
-            matrix = _read_matrix(file, len(genes))
+            genes, matrix = read_layout(file)
             metadata = {key: str(value) for key, value in file.attrs.items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         message = (
@@ -213,19 +212,24 @@ def build_corpus(paths: Sequence[Path], vocabulary: Vocabulary, seed: int = 0) -
     return Corpus(np.concatenate(blocks), np.concatenate(source), measured, np.concatenate(held), cards)
 
 
-def _read_matrix(file: h5py.File, genes: int) -> Array:
-    """Rows x genes, from either layout; a matrix that does not fit its genes is a ValueError."""
+def read_layout(file: h5py.File) -> tuple[list[str], Array]:
+    """The genes, and the values ``[rows, genes]`` from either layout.
+
+    Raises:
+        ValueError: the matrix does not fit its genes.
+    """
+    genes = [str(name) for name in file["genes"].asstr()[:]]
     if "values" in file:
         matrix = np.asarray(file["values"][:], np.float32)
     else:
         parts = (file["data"][:], file["indices"][:], file["indptr"][:])
-        sparse = sp.csr_matrix(parts, shape=(len(parts[2]) - 1, genes))
+        sparse = sp.csr_matrix(parts, shape=(len(parts[2]) - 1, len(genes)))
         sparse.check_format(full_check=True)
         matrix = np.asarray(sparse.toarray(), np.float32)
-    if matrix.ndim != 2 or matrix.shape[1] != genes:
-        message = f"a matrix of shape {matrix.shape} for {genes} genes"
+    if matrix.ndim != 2 or matrix.shape[1] != len(genes):
+        message = f"a matrix of shape {matrix.shape} for {len(genes)} genes"
         raise ValueError(message)
-    return matrix
+    return genes, matrix
 
 
 def _read_h5ad(path: Path) -> Expression:

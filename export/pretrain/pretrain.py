@@ -17,10 +17,16 @@ from ugrn.runtime.files.atomic import replace_with
 from ..backbones.mini import MiniConfig
 from ..backbones.mini_checkpoint import METADATA_FILE, Checkpoint, save_checkpoint
 from .corpus import Corpus, add_description_rows, build_corpus, spectral_embeddings
-from .gene_sets import gene_set_embeddings
 from .loop import TrainingStatus, pretrain
 from .sampling import PretrainConfig
-from .vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary, write_embeddings
+from .vocabulary import (
+    Vocabulary,
+    embed_descriptions,
+    gene_set_embeddings,
+    read_embeddings,
+    read_vocabulary,
+    write_embeddings,
+)
 
 CONTEXT_RANKED = 256
 SETS_WEIGHT = 2.0  # of gene sets against names, in what description rows expect to move together
@@ -33,6 +39,9 @@ class Sizes:
     """Size of the backbone to train; the feed-forward blocks are twice as wide as the tokens.
 
     `spectral` is the number of co-expression components that join the gene embeddings.
+
+    Raises:
+        InputError: the heads do not divide the width.
     """
 
     width: int = 192
@@ -40,12 +49,7 @@ class Sizes:
     heads: int = 6
     spectral: int = 128
 
-    def check(self) -> None:
-        """Refuse sizes that do not fit together.
-
-        Raises:
-            InputError: the heads do not divide the width.
-        """
+    def __post_init__(self) -> None:
         if self.width % self.heads:
             message = f"width {self.width} is not a multiple of {self.heads} heads; choose another --width or --heads"
             raise InputError(message)
