@@ -1,7 +1,7 @@
 """The three data sets of drug response in cell lines, over the same expression.
 
-Drugs are seen by their Morgan fingerprints: which neighbourhoods of atoms a molecule has (Rogers and Hahn 2010, J. Chem.
-Inf. Model. 50, 742, doi:10.1021/ci100050t). Radius 2 (ECFP4), folded to `BITS` bits.
+Drugs are seen by their Morgan fingerprints: which neighbourhoods of atoms a molecule has (Rogers and Hahn 2010, J.
+Chem. Inf. Model. 50, 742, doi:10.1021/ci100050t). Radius 2 (ECFP4), folded to `BITS` bits.
 """
 
 from __future__ import annotations

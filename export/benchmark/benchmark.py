@@ -70,31 +70,21 @@ def _evaluate_all(
     jobs: int,
 ) -> None:
     """Evaluate every cell that has no file of results yet."""
+    names, learned, trained = scorer.artifact.names, data[plan.train[0]], training_network(data, plan)
+
+    def cell(each: DataSet, network: Network) -> Cell:
+        scored = _read(folder, groups, each)
+        scored.scores["oracle degree"] = controls.degree(network, each)  # type: ignore[index]
+        unseen = controls.unseen(learned, trained, each, names)
+        return Cell(each, network, known_ids(names, each) >= 0, unseen, scored, kinds)
+
     cells = [(each, net) for each in data.values() for net in each.networks.values() if each.name != plan.train[0]]
     parts = [folder / "parts" / f"{each.name}-{net.name}-{net.panel}.json" for each, net in cells]
     left = [(*cell, part) for cell, part in zip(cells, parts, strict=True) if not part.exists()]
-    work = (
-        delayed(_evaluate)(_cell(plan, data, scorer, _read(folder, groups, each), kinds, each, network), plan, part)
-        for each, network, part in left
-    )
+    work = (delayed(_evaluate)(cell(each, network), plan, part) for each, network, part in left)
     done = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs)(work)
     for index, _ in enumerate(done):
         progress("evaluating", len(cells) - len(left) + index + 1, len(cells))
-
-
-def _cell(
-    plan: Plan,
-    data: Mapping[str, DataSet],
-    scorer: Scorer,
-    scored: Scored,
-    kinds: Mapping[str, Kind],
-    each: DataSet,
-    network: Network,
-) -> Cell:
-    names = scorer.artifact.names
-    unseen = controls.unseen(data[plan.train[0]], training_network(data, plan), each, names)
-    scored.scores["oracle degree"] = controls.degree(network, each)  # type: ignore[index]
-    return Cell(each, network, known_ids(names, each) >= 0, unseen, scored, kinds)
 
 
 def _evaluate(cell: Cell, plan: Plan, part: Path) -> None:

@@ -101,11 +101,7 @@ def read_datasets(folder: Path, smallest: bool = False) -> dict[str, DataSet]:
         least = pl.col("panel") == pl.col("panel").min().over("dataset")
         edges, genes = edges.filter(least), genes.filter(least)
     names = sorted(edges["dataset"].unique().to_list())
-    found = {}
-    for name in names:
-        of_set = pl.col("dataset") == name
-        found[name] = _dataset(folder, name, edges.filter(of_set), genes.filter(of_set))
-    return found
+    return {name: _dataset(folder, name, edges.filter(dataset=name), genes.filter(dataset=name)) for name in names}
 
 
 def _dataset(folder: Path, name: str, edges: pl.DataFrame, genes: pl.DataFrame) -> DataSet:
@@ -113,7 +109,7 @@ def _dataset(folder: Path, name: str, edges: pl.DataFrame, genes: pl.DataFrame) 
     place = {symbol: index for index, symbol in enumerate(symbols)}
     networks = {}
     for (network, panel), listed in sorted(edges.group_by("network", "panel")):
-        among = genes.filter((pl.col("network") == network) & (pl.col("panel") == panel))
+        among = genes.filter(network=network, panel=panel)
         pairs = np.stack([_places(listed[column], place, folder, name) for column in ("source", "target")], axis=1)
         candidates = [_places(part["gene"], place, folder, name) for part in (among.filter("is_tf"), among)]
         networks[str(network), int(str(panel))] = Network(

@@ -19,7 +19,7 @@ from .methods import Kind, Scored
 
 Bounds = tuple[float | None, float | None]
 
-GROUPS = ("all", "one unseen", "both unseen")
+GROUPS = ("all", "one unseen", "both unseen")  # all pairs; else a group's place is its number of unseen genes
 NATURAL = "natural"
 FEWEST_EDGES = 10  # of a group, below which nothing is said
 DRAWS_NATURAL = 50  # of the bootstrap over a million pairs
@@ -75,8 +75,7 @@ class Sample:
 
     def of_group(self, group: str) -> NDArray[np.bool_]:
         """Bool ``[N]``, the pairs of a group."""
-        wanted = {"one unseen": 1, "both unseen": 2}
-        return np.ones(len(self.pairs), bool) if group == "all" else self.unseen == wanted[group]
+        return np.ones(len(self.pairs), bool) if group == "all" else self.unseen == GROUPS.index(group)
 
 
 def evaluate(cell: Cell, protocol: Protocol) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
