@@ -69,11 +69,7 @@ def write_networks(
     """Write the networks of N cells, what was left out, and the summary.
 
     Args:
-        output: ``.h5``; see `cell_networks`.
-        regulons: R of them.
-        cells: the cells.
-        activity: float32 ``[N, R]``.
-        threshold: float32 ``[R]``.
+        output, activity, threshold: see `cell_networks`; ``[N, R]`` and ``[R]``.
         artifact: whose vocabulary the regulons are of.
         matches: of the cells' genes.
         metadata: settings, and the origin of the regulons.

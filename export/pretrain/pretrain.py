@@ -82,7 +82,7 @@ def pretrain_to_folder(
         gene_sets: GMT file of gene sets that describe the genes beside their names.
 
     Returns:
-        What is recorded of the run (``pretrained.json``).
+        The record of the run (``pretrained.json``).
 
     Raises:
         InputError: an input cannot be used, or `folder` holds a finished backbone.
