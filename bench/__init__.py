@@ -1,1 +1,1 @@
-"""What ugrn is worth and how fast it is: not part of the wheel."""
+"""Research and measurements of ugrn, and the builder of its gene table: not part of the wheel."""

@@ -110,9 +110,14 @@ def command(
     _check_options(context)
     settings = NetworkSettings(top_k, cast(By, by), min_probability, prior, strict)
     with needs("export", "ugrn cell-networks"):
-        from ugrn.export.networks.basis import listed_basis, scored_basis
         from ugrn.export.networks.cell_networks import CellNetworks
-        from ugrn.export.networks.per_cell import CellNetworkSettings, read_many_cells, write_per_cell
+        from ugrn.export.networks.per_cell import (
+            CellNetworkSettings,
+            listed_basis,
+            read_many_cells,
+            scored_basis,
+            write_per_cell,
+        )
         from ugrn.export.networks.reference import write_from_reference
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
     opened = scorer.artifact

@@ -65,7 +65,6 @@ def command(
         from ugrn.export.pretrain.sampling import PretrainConfig
     config = PretrainConfig(steps=steps, bfloat16=bfloat16, seed=seed, description_share=description_share)
     sizes = Sizes(width, layers, heads)
-    sizes.check()
     metadata = pretrain_to_folder(
         expression,
         genes,

@@ -88,13 +88,10 @@ def command(
     def progress(stage: str, done: int, total: int) -> None:
         line(done, total, stage)
 
-    metadata = {
-        "artifact": f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})",
-        "backbone": base.metadata,
-    }
-    results = run_evaluation(
-        plan, works, tools, output, metadata, console.note, progress, threads or os.cpu_count() or 1
-    )
+    name = f"{scorer.artifact.manifest.backbone} ({scorer.artifact.digest[:12]})"
+    metadata = {"artifact": name, "backbone": base.metadata}
+    jobs = threads or os.cpu_count() or 1
+    results = run_evaluation(plan, works, tools, output, metadata, console.note, progress, jobs)
     console.result({"output": output, "results": len(results)}, [f"{output}: {len(results):,} results"])
 
 

@@ -19,11 +19,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ugrn.export.backbones.adapted.graph_adapter import EdgeTensors
 from ugrn.export.networks.network import Network, coexpression, nearest, perturbed, rewired
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Doubles
 
 from .data import Rows
 from .differences import ARMS, BOTH, RANDOM, UGRN
@@ -183,13 +182,20 @@ def describe(arm: Arm, ugrn: Network) -> dict[str, float]:
     return {"edges": edges, "genes": float(genes.sum()), "shared": shared / edges if edges else float("nan")}
 
 
-def _mean_weights(wiring: Wiring) -> NDArray[np.float64]:
+def _mean_weights(wiring: Wiring) -> Doubles:
     """``[E]``, over cells."""
     weights = np.asarray(wiring.weights, np.float64)
     if wiring.state is None:
         return np.asarray(weights.mean(0))
     cells = np.bincount(wiring.state, minlength=len(weights))
     return np.asarray(cells @ weights / cells.sum())
+
+
+def cosine(vectors: Array) -> Array:
+    """Cosines ``[G, G]`` of the rows of ``[G, E]``; 0 where a row is zero."""
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(norm > 0, norm, 1.0)
+    return (unit @ unit.T).astype(np.float32)
 
 
 def _likeness(cells: Array, random: np.random.Generator) -> Array:

@@ -6,8 +6,7 @@ from ugrn.runtime.arrays import Doubles
 
 from .class_baselines import class_baselines
 from .data import DrugResponse, Perturbations, Split, TaskData
-from .gene_vectors import GeneVectors
-from .perturbation_baselines import perturbation_baselines
+from .perturbation_baselines import GeneVectors, perturbation_baselines
 from .response_baselines import response_baselines
 
 

@@ -57,7 +57,7 @@ class DrugResponse:
         expression: ``[N, G]``, z-scores over the lines.
         tissues: of the lines; empty where it is not known.
         drugs: D drugs.
-        fingerprints: ``[D, 1024]``, 0 or 1, see `fingerprints`.
+        fingerprints: ``[D, 1024]``, 0 or 1, see `drug_response.fingerprints`.
         line, drug: ``[M]``, places in `lines` and `drugs`; no pair is there twice.
         response: ``[M]``, natural logarithm of the half-maximal inhibitory concentration [µM].
         cautions: what a reader of the results must know.

@@ -15,7 +15,6 @@ from ugrn.runtime.files.matrices import read_dense
 from .data import DrugClass
 from .files import require
 
-FOLDER = "single_cell_drug"
 GLIOBLASTOMA = "glioblastoma_panobinostat_300genes.h5ad"
 PC9 = "pc9_erlotinib_day11.h5ad"
 GLIOBLASTOMA_CAUTIONS = (
@@ -29,13 +28,13 @@ PC9_CAUTIONS = (
 STEP = 4  # of the cells that --quick takes
 
 
-def read_drug_classes(folder: Path, quick: bool = False) -> list[DrugClass]:
+def read_drug_classes(folder: Path, quick: bool) -> list[DrugClass]:
     """Glioblastoma with panobinostat, by patient, and PC9 with erlotinib; of the first every fourth cell if `quick`.
 
     Raises:
         InputError: files are missing, or cannot be read.
     """
-    glioblastoma, pc9 = require(folder / FOLDER, (GLIOBLASTOMA, PC9))
+    glioblastoma, pc9 = require(folder, (GLIOBLASTOMA, PC9))
     first = read_cells(
         "glioblastoma_panobinostat",
         glioblastoma,

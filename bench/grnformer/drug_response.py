@@ -1,4 +1,8 @@
-"""The three data sets of drug response in cell lines, over the same expression."""
+"""The three data sets of drug response in cell lines, over the same expression.
+
+Drugs are seen by their Morgan fingerprints: which neighbourhoods of atoms a molecule has (Rogers and Hahn 2010, J.
+Chem. Inf. Model. 50, 742, doi:10.1021/ci100050t). Radius 2 (ECFP4), folded to `BITS` bits.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,17 @@ import numpy as np
 import polars as pl
 
 from ugrn.runtime.arrays import Array
+from ugrn.runtime.errors import InputError
 
 from .data import DrugResponse
 from .files import read_table, require
-from .fingerprints import fingerprints
 
-FOLDER = "drug_response"
 EXPRESSION = "ccle_expression_706.parquet"
 LINES, DRUGS = "cell_lines.tsv", "gdsc_drug_list.csv"
 BY_NAME, BY_CID = "drug_smiles.tsv", "gdsc_223_pubchem_smiles.tsv"
 TGSA, DEEPCDR, CADRRES = "gdsc_ln_ic50_tgsa.parquet", "gdsc_ln_ic50_deepcdr.parquet", "ccle_log_ic50_cadrres.parquet"
+BITS = 1024
+RADIUS = 2
 STEP = 4  # of the lines that --quick takes
 
 
@@ -49,13 +54,13 @@ class Background:
     step: int
 
 
-def read_drug_responses(folder: Path, quick: bool = False) -> list[DrugResponse]:
+def read_drug_responses(folder: Path, quick: bool) -> list[DrugResponse]:
     """GDSC as TGSA and as DeepCDR have it, and CCLE as CaDRReS has it; of the first every fourth line if `quick`.
 
     Raises:
         InputError: files are missing or cannot be read, or rdkit is not installed.
     """
-    shared, tgsa, deepcdr, cadrres = _read(folder / FOLDER, STEP if quick else 1)
+    shared, tgsa, deepcdr, cadrres = _read(folder, STEP if quick else 1)
     first = read_tgsa(tgsa, shared)
     return [first] if quick else [first, read_deepcdr(deepcdr, shared), read_cadrres(cadrres, shared)]
 
@@ -152,6 +157,29 @@ def _cautions(
     if twice := int((kept["times"] > 1).sum()):
         found.append(f"{twice:,} of {len(kept):,} responses are the mean of several.")
     return tuple(found)
+
+
+def fingerprints(smiles: Mapping[str, str]) -> Array:
+    """Fingerprints ``[D, 1024]``, 0 or 1, of molecules written as SMILES, by the drug's name.
+
+    Raises:
+        InputError: rdkit is not installed, or a text is no molecule; all of these are named.
+    """
+    try:
+        from rdkit import Chem, rdBase
+        from rdkit.Chem import rdFingerprintGenerator
+    except ImportError as error:
+        message = "reading the structures of drugs needs rdkit, which is not installed; run: pip install rdkit"
+        raise InputError(message) from error
+    with rdBase.BlockLogs():  # it would write to standard error what is said below
+        molecules = {name: Chem.MolFromSmiles(text) for name, text in smiles.items()}
+    wrong = [f"{name} ({smiles[name]!r})" for name, molecule in molecules.items() if molecule is None]
+    if wrong:
+        message = f"{len(wrong)} of {len(smiles)} drugs have no readable structure: {', '.join(wrong)}; expected SMILES"
+        raise InputError(message)
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
+    bits = [generator.GetFingerprintAsNumPy(molecule) for molecule in molecules.values()]
+    return np.array(bits, np.float32).reshape(len(bits), BITS)
 
 
 def _read(folder: Path, step: int) -> tuple[Background, Path, Path, Path]:

@@ -26,7 +26,7 @@ from .baselines import predict_baselines
 from .data import DrugClass, Perturbations, Rows, Split, TaskData
 from .differences import ARMS
 from .fit import FitSettings, fit, predict
-from .gene_vectors import GeneVectors, gene_vectors
+from .perturbation_baselines import GeneVectors, gene_vectors
 from .plan import Plan
 from .prepare import Prepared, Resources, missing_arms, prepare, usable
 from .problems import make_problem
@@ -46,11 +46,22 @@ class DataSetPlan:
         data: with what can be compared.
         notes: what was left out.
         jobs: seed and split, once each.
+        missing: arms that the data set has not, and why.
     """
 
     data: TaskData
     notes: tuple[str, ...]
     jobs: tuple[tuple[int, Split], ...]
+    missing: Mapping[str, str]
+
+    @property
+    def arms(self) -> list[str]:
+        """The baselines, and the arms that the data set has."""
+        return [BASELINES, *(arm for arm in ARMS if arm not in self.missing)]
+
+    def parts(self, folder: Path) -> list[Path]:
+        """The files that keep all results."""
+        return [self.part(folder, seed, split, arm) for seed, split in self.jobs for arm in self.arms]
 
     def part(self, folder: Path, seed: int, split: Split, arm: str) -> Path:
         """The file that keeps an arm's results of one split."""
@@ -74,7 +85,7 @@ def read_work(plan: Plan, folder: Path, tools: Resources) -> list[DataSetPlan]:
         for data in read_tasks(folder, task, plan.quick):
             kept, notes = usable(data, tools)
             jobs = [(seed, split) for seed in range(plan.seeds) for split in splits(kept, seed)]
-            found.append(DataSetPlan(kept, tuple(notes), tuple(jobs)))
+            found.append(DataSetPlan(kept, tuple(notes), tuple(jobs), dict(missing_arms(kept, tools.scorer))))
     return found
 
 
@@ -86,7 +97,7 @@ def run_evaluation(
     metadata: Mapping[str, Any],
     notify: Notify,
     progress: StageProgress,
-    jobs: int = 1,
+    jobs: int,
 ) -> pl.DataFrame:
     """Fit, evaluate and report into a claimed folder; what is there already is not done again.
 
@@ -96,11 +107,11 @@ def run_evaluation(
         The results, see `results.SCHEMA`.
     """
     started = time.monotonic()
-    total = sum(len(_parts(work, folder, tools.scorer)) for work in works)
-    done = total - sum(len(_left(work, folder, tools.scorer)) for work in works)
+    parts = [path for work in works for path in work.parts(folder)]
+    total, done = len(parts), sum(path.exists() for path in parts)
     progress("fits", done, total)
     for work in works:
-        if not _left(work, folder, tools.scorer):
+        if all(path.exists() for path in work.parts(folder)):
             continue
         notify(f"{work.data.name}: {len(work.jobs)} splits")
         pending = _jobs(work, folder, tools, plan)
@@ -108,33 +119,17 @@ def run_evaluation(
             done += 1
             progress(work.data.name, done, total)
     minutes = round((time.monotonic() - started) / 60, 1)
-    parts = [path for work in works for path in _parts(work, folder, tools.scorer)]
     rows = pl.concat([pl.read_parquet(path) for path in parts], how="diagonal")
-    cautions = {work.data.name: _cautions(work, tools.scorer) for work in works}
+    cautions = {work.data.name: _cautions(work) for work in works}
     made = {**metadata, "seeds": plan.seeds, "minutes of the last run": minutes, "plan": asdict(plan)}
     return write_summary(rows, cautions, made, folder, notify)
-
-
-def _arms(work: DataSetPlan, scorer: Scorer) -> list[str]:
-    """The baselines, and the arms that a data set has."""
-    missing = dict(missing_arms(work.data, scorer))
-    return [BASELINES, *(arm for arm in ARMS if arm not in missing)]
-
-
-def _parts(work: DataSetPlan, folder: Path, scorer: Scorer) -> list[Path]:
-    arms = _arms(work, scorer)
-    return [work.part(folder, seed, split, arm) for seed, split in work.jobs for arm in arms]
-
-
-def _left(work: DataSetPlan, folder: Path, scorer: Scorer) -> list[Path]:
-    return [path for path in _parts(work, folder, scorer) if not path.exists()]
 
 
 def _jobs(work: DataSetPlan, folder: Path, tools: Resources, plan: Plan) -> Iterator[Any]:
     """The work that is left. Cells are prepared once; perturbations for every split, which chooses their genes."""
     prepared, light = None, None
     for seed, split in work.jobs:
-        left = [arm for arm in _arms(work, tools.scorer) if not work.part(folder, seed, split, arm).exists()]
+        left = [arm for arm in work.arms if not work.part(folder, seed, split, arm).exists()]
         if not left:
             continue
         if prepared is None or isinstance(work.data, Perturbations):
@@ -197,9 +192,9 @@ def _training_cells(data: TaskData, split: Split) -> Rows | None:
     return split.train if isinstance(data, DrugClass) else np.unique(data.line[split.train])
 
 
-def _cautions(work: DataSetPlan, scorer: Scorer) -> list[str]:
+def _cautions(work: DataSetPlan) -> list[str]:
     reasons: dict[str, list[str]] = {}
-    for arm, why in missing_arms(work.data, scorer):
+    for arm, why in work.missing.items():
         reasons.setdefault(why, []).append(f"`{arm}`")
     without = [f"without the arms {', '.join(arms)}: {why}" for why, arms in reasons.items()]
     return [*work.data.cautions, *work.notes, *without]

@@ -9,6 +9,14 @@ import polars as pl
 
 from ugrn.runtime.errors import InputError
 
+from .data import TaskKind
+
+FOLDERS: dict[TaskKind, str] = {
+    "perturbation": "perturbation_prediction",
+    "drug-response": "drug_response",
+    "drug-class": "single_cell_drug",
+}
+
 
 def tasks_folder(folder: Path) -> Path:
     """The folder of a data folder's tasks: itself, or its folder ``tasks``."""

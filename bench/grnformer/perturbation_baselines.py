@@ -6,15 +6,50 @@ doi:10.1038/s41592-025-02772-6, where the bilinear one is from.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ugrn.runtime.arrays import Doubles
+import numpy as np
+
+from ugrn.runtime.arrays import Array, Doubles
+from ugrn.runtime.artifact.folder import Artifact
+from ugrn.runtime.errors import InputError
 
 from .data import Perturbations, Split
-from .gene_vectors import GeneVectors
 from .metrics import mean_change
 from .penalties import RIDGE, best, ridge, squared_error
+
+
+@dataclass(frozen=True)
+class GeneVectors:
+    """Embeddings less their mean over the vocabulary; zero for genes that the vocabulary lacks.
+
+    Attributes:
+        perturbed: ``[P, E]``, of the perturbed genes.
+        genes: ``[G, E]``.
+    """
+
+    perturbed: Array
+    genes: Array
+
+
+def gene_vectors(artifact: Artifact, data: Perturbations) -> GeneVectors:
+    """The vectors of a data set's genes.
+
+    Raises:
+        InputError: the artifact was exported without embeddings.
+    """
+    if artifact.embeddings is None:
+        message = f"{artifact.folder}: has no gene embeddings; the linear baselines need an artifact with embeddings"
+        raise InputError(message)
+    table = artifact.embeddings.astype(np.float32)
+    table -= table.mean(0)
+
+    def rows(genes: Sequence[str]) -> Array:
+        ids = artifact.names.ids(genes)
+        return np.where((ids >= 0)[:, None], table[ids], np.float32(0))
+
+    return GeneVectors(rows(data.perturbed), rows(data.genes))
 
 
 def perturbation_baselines(data: Perturbations, split: Split, vectors: GeneVectors | None) -> dict[str, Doubles]:
@@ -68,7 +103,7 @@ def nearest(data: Perturbations, split: Split, vectors: GeneVectors) -> Doubles:
 
 def filled(data: Perturbations, split: Split) -> Doubles:
     """Changes ``[P_train, G]``; the mean change where they were not measured."""
-    change: NDArray[np.float64] = data.change[split.train].astype(np.float64)
+    change: Doubles = data.change[split.train].astype(np.float64)
     return np.where(np.isfinite(change), change, mean_change(data, split))
 
 

@@ -14,14 +14,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ugrn.export.pretrain.corpus import log_normalise
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames
 
 from .data import Perturbations
 from .files import read_table, require
 
-FOLDER = "perturbation_prediction"
 FISH = "perturbfish_astrocyte_counts.parquet"
 LUHMES = "luhmes_cropseq_lfc.parquet"
 TCELLS = "tcell_ko_stim_scmageck.parquet"
@@ -35,14 +34,14 @@ LUHMES_CAUTIONS = (
 TCELL_CAUTIONS = ("Changes are scores of scMAGeCK's ridge regression, no log fold changes.",)
 
 
-def read_perturbations(folder: Path, quick: bool = False) -> list[Perturbations]:
+def read_perturbations(folder: Path, quick: bool) -> list[Perturbations]:
     """Perturb-FISH of astrocytes, CROP-seq of LUHMES neural progenitors and a T cell knockout screen; the first alone
     if `quick`.
 
     Raises:
         InputError: files are missing, or cannot be read.
     """
-    fish, luhmes, tcells = require(folder / FOLDER, (FISH, LUHMES, TCELLS))
+    fish, luhmes, tcells = require(folder, (FISH, LUHMES, TCELLS))
     first = read_fish(fish)
     if quick:
         return [first]
@@ -122,7 +121,7 @@ def read_changes(
         column: of the change.
         control: what the control cells are called among the perturbations.
         cautions: see `Perturbations`.
-        against_rest: whether the changes are against all other cells. Then they add up to about nothing over all
+        against_rest: True where the changes are against all other cells. Then they add up to about nothing over all
             perturbations, so that the mean of some is the reverse of the others' and gives those away; those of the
             control are taken off, which makes them changes against the control.
     """
@@ -152,6 +151,6 @@ def without_own(perturbed: list[str], genes: list[str], change: NDArray[np.float
     return out
 
 
-def _places(column: pl.Series, names: list[str]) -> NDArray[np.int64]:
+def _places(column: pl.Series, names: list[str]) -> Ids:
     place = {name: index for index, name in enumerate(names)}
     return np.array([place[name] for name in column.to_list()], np.int64)

@@ -10,15 +10,9 @@ from ugrn.export.benchmark.run_folder import claim_folder, digest, versions
 from ugrn.runtime.errors import InputError
 
 from .data import KINDS, TaskKind
-from .files import tasks_folder
+from .files import FOLDERS, tasks_folder
 from .fit import SETTINGS, FitSettings
 from .prepare import Resources
-
-FOLDERS: dict[TaskKind, str] = {
-    "perturbation": "perturbation_prediction",
-    "drug-response": "drug_response",
-    "drug-class": "single_cell_drug",
-}
 
 
 @dataclass(frozen=True)
@@ -63,8 +57,8 @@ def make_plan(
     quick: bool,
     tools: Resources,
     data: Path,
-    checkpoint: Path | None = None,
-    options: Sequence[str] = (),
+    checkpoint: Path | None,
+    options: Sequence[str],
 ) -> Plan:
     """The plan of a run; its digest covers the contents of all that is read.
 

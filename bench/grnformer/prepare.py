@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ugrn.export.networks.network import Network, cosine
+from ugrn.export.networks.network import Network
 from ugrn.export.pretrain.pretrain import PAIR_RANK
 from ugrn.runtime import Scorer
 from ugrn.runtime.arrays import Array
@@ -22,7 +21,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.annotations import Groups
 from ugrn.runtime.files.matrices import DenseMatrix
 
-from .arms import ArmInputs, Wiring, of_states
+from .arms import ArmInputs, Wiring, cosine, of_states
 from .data import DrugClass, DrugResponse, Perturbations, Rows, Split, TaskData
 from .differences import BOTH, BY_STATE, LIKE
 from .problems import CellTokens, ChangeTokens, Inputs
@@ -63,13 +62,11 @@ class Prepared:
         data: with the genes that are compared.
         inputs: of the models.
         material: what the networks are made from.
-        names: of the networks' genes.
     """
 
     data: TaskData
     inputs: Inputs
     material: ArmInputs
-    names: tuple[str, ...]
 
 
 def missing_arms(data: TaskData, scorer: Scorer) -> tuple[tuple[str, str], ...]:
@@ -153,7 +150,7 @@ def _prepare_cells(data: DrugClass | DrugResponse, tools: Resources) -> Prepared
         measured=values[:, places],
         missing=missing,
     )
-    return Prepared(data, cells, material, tuple(names))
+    return Prepared(data, cells, material)
 
 
 def _prepare_changes(data: Perturbations, split: Split, tools: Resources) -> Prepared:
@@ -178,7 +175,7 @@ def _prepare_changes(data: Perturbations, split: Split, tools: Resources) -> Pre
         mean = Wiring(ugrn, cast(Array, each.weights).mean(0, keepdims=True))
         material = replace(material, by_cell=mean, measured=cells)
     inputs = ChangeTokens(down, rest, backbone.gene_tokens(ids), perturbed, measured)
-    return Prepared(data, inputs, material, tuple(names))
+    return Prepared(data, inputs, material)
 
 
 def _distinct(names: list[str], scorer: Scorer) -> tuple[list[str], Rows]:
@@ -228,7 +225,7 @@ def _by_cell(values: Array, columns: Rows, network: Network) -> Wiring:
     return Wiring(network, active[:, network.sources].astype(np.float32), np.arange(len(values)))
 
 
-def _likeness(scorer: Scorer, names: list[str]) -> NDArray[np.float32] | None:
+def _likeness(scorer: Scorer, names: list[str]) -> Array | None:
     """Cosines ``[G, G]`` of the embeddings of genes' names, the first part of the artifact's embeddings."""
     table = scorer.artifact.embeddings
     if table is None:

@@ -121,7 +121,7 @@ class ClassProblem:
         return ClassModel(sizes, torch.tensor(self.cells.genes), self.cells.plain(self.split.train), networks)
 
     def parts(self, rows: Rows, size: int, random: np.random.Generator | None = None) -> Iterator[Rows]:
-        return _slices(np.arange(len(rows)) if random is None else random.permutation(len(rows)), size)
+        return _parts(len(rows), size, random)
 
     def outputs(self, model: nn.Module, arm: Arm, rows: Rows) -> Tensor:
         return cast(Tensor, model(self.cells.of(rows), arm.edges(rows)))
@@ -157,8 +157,7 @@ class ResponseProblem:
         order = np.argsort(line, kind="stable")
         ends = np.flatnonzero(np.diff(line[order])) + 1
         by_line = np.split(order, ends)
-        places = np.arange(len(by_line)) if random is None else random.permutation(len(by_line))
-        for part in _slices(places, size):
+        for part in _parts(len(by_line), size, random):
             yield np.concatenate([by_line[place] for place in part])
 
     def outputs(self, model: nn.Module, arm: Arm, rows: Rows) -> Tensor:
@@ -198,7 +197,7 @@ class ChangeProblem:
         return ChangeModel(sizes, genes, down, rest, networks)
 
     def parts(self, rows: Rows, size: int, random: np.random.Generator | None = None) -> Iterator[Rows]:
-        return _slices(np.arange(len(rows)) if random is None else random.permutation(len(rows)), size)
+        return _parts(len(rows), size, random)
 
     def outputs(self, model: nn.Module, arm: Arm, rows: Rows) -> Tensor:
         perturbed, measured = torch.from_numpy(self.cells.perturbed[rows]), torch.tensor(self.cells.measured)
@@ -222,6 +221,8 @@ def make_problem(data: TaskData, split: Split, inputs: Inputs) -> Problem:
     return ClassProblem(data, split, cast(CellTokens, inputs))
 
 
-def _slices(places: Rows, size: int) -> Iterator[Rows]:
+def _parts(count: int, size: int, random: np.random.Generator | None) -> Iterator[Rows]:
+    """Places below `count`, `size` at a time; in a drawn order where `random` is given."""
+    places = np.arange(count) if random is None else random.permutation(count)
     for start in range(0, len(places), size):
         yield places[start : start + size]

@@ -8,7 +8,7 @@ from pathlib import Path
 from .data import TaskData, TaskKind
 from .drug_class import read_drug_classes
 from .drug_response import read_drug_responses
-from .files import tasks_folder
+from .files import FOLDERS, tasks_folder
 from .perturbations import read_perturbations
 
 
@@ -25,7 +25,7 @@ def read_tasks(folder: Path, kind: TaskKind, quick: bool = False) -> Sequence[Ta
         InputError: files are missing, all of which are named, or cannot be read; or rdkit is not installed, without
             which drugs' structures cannot be read.
     """
-    inner = tasks_folder(folder)
+    inner = tasks_folder(folder) / FOLDERS[kind]
     if kind == "perturbation":
         return read_perturbations(inner, quick)
     return read_drug_responses(inner, quick) if kind == "drug-response" else read_drug_classes(inner, quick)

@@ -17,28 +17,24 @@ from ugrn.runtime.progress import silent
 
 from .data import Rows
 
+SETTINGS = CellNetworkSettings()
 
-def active_regulons(
-    values: Array,
-    columns: Rows,
-    network: Network,
-    settings: CellNetworkSettings = CellNetworkSettings(),  # noqa: B008
-) -> NDArray[np.bool_]:
+
+def active_regulons(values: Array, columns: Rows, network: Network) -> NDArray[np.bool_]:
     """Bool ``[N, G]``, True where the targets of a gene are active in a cell.
 
-    A gene of whose targets fewer than `settings.min_targets` are measured is active nowhere.
+    A gene of whose targets fewer than `SETTINGS.min_targets` are measured is active nowhere.
 
     Args:
         values: ``[N, F]``, all that was measured; only the order within a cell counts.
         columns: ``[G]``, the column of every gene of the network; -1 where it was not measured.
         network: whose sources with their targets are the regulons.
-        settings: how they are scored.
     """
     count, features = values.shape
     column = columns[network.targets]
     there = column >= 0
     sizes = np.bincount(network.sources[there], minlength=network.genes)
-    scored = np.flatnonzero(sizes >= settings.min_targets)
+    scored = np.flatnonzero(sizes >= SETTINGS.min_targets)
     active = np.zeros((count, network.genes), bool)
     if len(scored) == 0:
         return active
@@ -46,6 +42,6 @@ def active_regulons(
     members = sp.csc_array((np.ones(len(places[0])), places), shape=(features, network.genes))[:, scored]
     names = [str(row) for row in range(count)], [""] * features
     cells = CellFile(Path(), "", *names, sp.csr_array(values), False, {})
-    activity, credit = score_activities(cells, members, settings.top_share, silent)
+    activity, credit = score_activities(cells, members, SETTINGS.top_share, silent)
     active[:, scored] = activity > thresholds(activity, above_chance(members, credit), silent)
     return active

@@ -34,7 +34,7 @@ def run_benchmark(
     metadata: Mapping[str, Any],
     notify: Notify,
     progress: StageProgress,
-    jobs: int = 1,
+    jobs: int,
 ) -> Summary:
     """Score, evaluate and sum up into a claimed folder; what is there already is not done again.
 
@@ -70,31 +70,21 @@ def _evaluate_all(
     jobs: int,
 ) -> None:
     """Evaluate every cell that has no file of results yet."""
+    names, learned, trained = scorer.artifact.names, data[plan.train[0]], training_network(data, plan)
+
+    def cell(each: DataSet, network: Network) -> Cell:
+        scored = _read(folder, groups, each)
+        scored.scores["oracle degree"] = controls.degree(network, each)  # type: ignore[index]
+        unseen = controls.unseen(learned, trained, each, names)
+        return Cell(each, network, known_ids(names, each) >= 0, unseen, scored, kinds)
+
     cells = [(each, net) for each in data.values() for net in each.networks.values() if each.name != plan.train[0]]
     parts = [folder / "parts" / f"{each.name}-{net.name}-{net.panel}.json" for each, net in cells]
     left = [(*cell, part) for cell, part in zip(cells, parts, strict=True) if not part.exists()]
-    work = (
-        delayed(_evaluate)(_cell(plan, data, scorer, _read(folder, groups, each), kinds, each, network), plan, part)
-        for each, network, part in left
-    )
+    work = (delayed(_evaluate)(cell(each, network), plan, part) for each, network, part in left)
     done = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs)(work)
     for index, _ in enumerate(done):
         progress("evaluating", len(cells) - len(left) + index + 1, len(cells))
-
-
-def _cell(
-    plan: Plan,
-    data: Mapping[str, DataSet],
-    scorer: Scorer,
-    scored: Scored,
-    kinds: Mapping[str, Kind],
-    each: DataSet,
-    network: Network,
-) -> Cell:
-    names = scorer.artifact.names
-    unseen = controls.unseen(data[plan.train[0]], training_network(data, plan), each, names)
-    scored.scores["oracle degree"] = controls.degree(network, each)  # type: ignore[index]
-    return Cell(each, network, known_ids(names, each) >= 0, unseen, scored, kinds)
 
 
 def _evaluate(cell: Cell, plan: Plan, part: Path) -> None:
@@ -102,8 +92,12 @@ def _evaluate(cell: Cell, plan: Plan, part: Path) -> None:
     replace_with(part, lambda file: file.write_text(text, encoding="utf-8"))
 
 
+def _scores_file(folder: Path, group: Group, data: DataSet) -> Path:
+    return folder / "scores" / data.name / f"{group.name.replace(' ', '-')}.npz"
+
+
 def _score(folder: Path, group: Group, data: DataSet, notify: Notify, progress: StageProgress) -> None:
-    path = folder / "scores" / data.name / f"{group.name.replace(' ', '-')}.npz"
+    path = _scores_file(folder, group, data)
     if path.exists():
         return
     path.parent.mkdir(exist_ok=True)
@@ -122,8 +116,7 @@ def _score(folder: Path, group: Group, data: DataSet, notify: Notify, progress: 
 def _read(folder: Path, groups: Sequence[Group], data: DataSet) -> Scored:
     scored = Scored({}, {})
     for group in groups:
-        path = folder / "scores" / data.name / f"{group.name.replace(' ', '-')}.npz"
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(_scores_file(folder, group, data), allow_pickle=False) as arrays:
             for key in arrays.files:
                 role, _, method = key.partition(":")
                 kept: Any = scored.scores if role == "score" else scored.probabilities

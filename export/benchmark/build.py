@@ -15,8 +15,14 @@ from ugrn.runtime.progress import Notify, StageProgress
 from ugrn.runtime.translator.translator import EMB, PROBES
 
 from ..pretrain.corpus import build_corpus, spectral_embeddings
-from ..pretrain.gene_sets import gene_set_embeddings
-from ..pretrain.vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary
+from ..pretrain.pretrain import leading_components
+from ..pretrain.vocabulary import (
+    Vocabulary,
+    embed_descriptions,
+    gene_set_embeddings,
+    read_embeddings,
+    read_vocabulary,
+)
 from . import classical, controls
 from .datasets import DataSet
 from .features import (
@@ -141,14 +147,14 @@ def _controls(
     (folder / "random").mkdir(parents=True, exist_ok=True)
     twin = Scorer(controls.random_weights(scorer.artifact, folder / "random", seed=1), scorer.settings)
     probes = ProbeFeatures(twin, lambda what, done, total: progress(f"probing {what}, random weights", done, total))
+
+    def degree(data: DataSet) -> Array:
+        return controls.training_degree(training.data, training.network, data, names)
+
     groups = [
         translated("random weights", "control", probes, names, training, {}, {"random weights": PROBES}),
         direct("symbol n-grams", "control", controls.symbol_ngrams),
-        direct(
-            "training degree",
-            "control",
-            lambda data: controls.training_degree(training.data, training.network, data, names),
-        ),
+        direct("training degree", "control", degree),
     ]
     for name, table in _control_tables(scorer, data, sources, folder, notify).items():
         groups += _table_controls(name, table, scorer, training)
@@ -178,11 +184,7 @@ def _control_tables(
 def _table_controls(name: str, table: Array, scorer: Scorer, training: Training) -> Sequence[Group]:
     """The cosine of a table's rows, and a translator on their leading components' products."""
     names = scorer.artifact.names
-    centred = table - table.mean(0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    leading = centred @ vectors[:, ::-1][:, :RANK]
-    leading /= np.maximum(np.linalg.norm(leading, axis=1, keepdims=True), 1e-12)
-    products = EmbeddingFeatures(leading, names, EMB, np.multiply)
+    products = EmbeddingFeatures(leading_components(table - table.mean(0), RANK), names, EMB, np.multiply)
     kind: Kind = "control"
     return (
         direct(f"{name} cosine", kind, lambda data: controls.cosine(table, names, data)),

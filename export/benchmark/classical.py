@@ -56,7 +56,7 @@ class Method(Protocol):
 def genie3(
     expression: Array, sources: Ids, n_jobs: int = 1, seed: int = 0, progress: Progress = silent, trees: int = 100
 ) -> Array:
-    """GENIE3: how much of a target's variance the splits on a source explain, in a random forest of all sources.
+    """GENIE3 ``[S, G]``: the variance of a target that the splits on a source explain, in a random forest of all.
 
     As published, targets have unit variance, trees are fully grown and each split sees the square root of the number
     of sources. Reduced: `trees`, 1,000 in the paper. 100 take about 0.24 s of one core per target (hHEP: 425 cells,
@@ -67,7 +67,7 @@ def genie3(
 
 
 def grnboost2(expression: Array, sources: Ids, n_jobs: int = 1, seed: int = 0, progress: Progress = silent) -> Array:
-    """GRNBoost2: importance of a source in stochastic gradient boosting of a target, times the number of trees.
+    """GRNBoost2 ``[S, G]``: importance of a source in gradient boosting of a target, times the number of trees.
 
     Published settings: learning rate 0.01, trees of depth 3, each split sees a tenth of the sources, each tree nine
     tenths of the cells; at most 5,000 trees, and no more once the last 25 have on average raised the out-of-bag error.
@@ -77,7 +77,7 @@ def grnboost2(expression: Array, sources: Ids, n_jobs: int = 1, seed: int = 0, p
 
 
 def pidc(expression: Array, sources: Ids, n_jobs: int = 1, seed: int = 0, progress: Progress = silent) -> Array:
-    """PIDC: the part of two genes' information that no third gene shares, set against what is usual for either gene.
+    """PIDC ``[S, G]``: two genes' information that no third one shares, set against what is usual for either gene.
 
     As published: Bayesian blocks, maximum-likelihood probabilities, all triples of genes, gamma distributions. Exact,
     and a matter of seconds (see `summed_minima`): `seed` and `n_jobs` have no effect.
@@ -88,13 +88,13 @@ def pidc(expression: Array, sources: Ids, n_jobs: int = 1, seed: int = 0, progre
 
 
 def pearson(expression: Array, sources: Ids, n_jobs: int = 1, seed: int = 0, progress: Progress = silent) -> Array:
-    """Absolute Pearson correlation."""
+    """Absolute Pearson correlations ``[S, G]``."""
     expression, sources = _checked(expression, sources)
     return _correlation(expression.astype(np.float64), sources, progress)
 
 
 def spearman(expression: Array, sources: Ids, n_jobs: int = 1, seed: int = 0, progress: Progress = silent) -> Array:
-    """Absolute Spearman correlation; ties, such as all zeros of a gene, share their mean rank."""
+    """Absolute Spearman correlations ``[S, G]``; ties, such as all zeros of a gene, share their mean rank."""
     expression, sources = _checked(expression, sources)
     return _correlation(rankdata(expression, axis=0), sources, progress)
 
@@ -107,9 +107,7 @@ METHODS: Mapping[str, Method] = {
     "Spearman": spearman,
 }
 
-SLOW = frozenset(
-    {"GENIE3", "GRNBoost2"}
-)  # hundreds of trees per target: the benchmark asks them for its smallest panel
+SLOW = ("GENIE3", "GRNBoost2")  # hundreds of trees per target: the benchmark asks them for its smallest panel
 
 
 def _correlation(values: Doubles, sources: Ids, progress: Progress) -> Array:

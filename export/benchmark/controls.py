@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Doubles, Ids
 from ugrn.runtime.artifact.folder import Artifact
 from ugrn.runtime.genes.names import GeneNames
 
@@ -62,18 +62,20 @@ def cosine(table: NDArray[np.floating], names: GeneNames, data: DataSet) -> Arra
 def degree(network: Network, data: DataSet) -> Array:
     """Oracle degree ``[S, G]``: log(1 + edges of the source) + log(1 + edges into the target), of the very edges that
     are tested."""
-    out, into = (np.bincount(network.edges[:, side], minlength=len(data.genes)) for side in (0, 1))
-    return np.asarray(np.log1p(out)[data.sources, None] + np.log1p(into)[None, :], np.float32)
+    out, into = _log_degrees(network, data)
+    return np.asarray(out[data.sources, None] + into, np.float32)
 
 
 def training_degree(training: DataSet, network: Network, data: DataSet, names: GeneNames) -> Array:
     """The degrees of the training network, looked up gene by gene; zero for genes it lacks ``[S, G]``."""
     same = _same_gene(training, data, names)  # [G]
-    degrees = []
-    for side in (0, 1):
-        counts = np.bincount(network.edges[:, side], minlength=len(training.genes))
-        degrees.append(np.log1p(np.where(same >= 0, counts[np.maximum(same, 0)], 0)))
-    return np.asarray(degrees[0][data.sources, None] + degrees[1][None, :], np.float32)
+    out, into = np.where(same >= 0, _log_degrees(network, training)[:, np.maximum(same, 0)], 0.0)
+    return np.asarray(out[data.sources, None] + into, np.float32)
+
+
+def _log_degrees(network: Network, data: DataSet) -> Doubles:
+    """log(1 + edges) of every gene as a source and as a target, ``[2, G]``."""
+    return np.log1p([np.bincount(network.edges[:, side], minlength=len(data.genes)) for side in (0, 1)])
 
 
 def unseen(training: DataSet, network: Network, data: DataSet, names: GeneNames) -> NDArray[np.bool_]:
@@ -82,7 +84,7 @@ def unseen(training: DataSet, network: Network, data: DataSet, names: GeneNames)
     return ~((same >= 0) & np.isin(same, np.unique(network.edges)))
 
 
-def _same_gene(training: DataSet, data: DataSet, names: GeneNames) -> NDArray[np.int64]:
+def _same_gene(training: DataSet, data: DataSet, names: GeneNames) -> Ids:
     """``[G]``: the place in the training data set of every gene of another, across species and aliases; -1 for none."""
     by_symbol = {symbol: place for place, symbol in enumerate(training.upper.tolist())}
     by_id = {gene: place for place, gene in enumerate(names.ids(list(training.genes)).tolist()) if gene >= 0}

@@ -16,8 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Ids
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
+
+from ..pretrain.corpus import read_layout
 
 KEY = ("dataset", "network", "panel")
 
@@ -58,11 +60,11 @@ class DataSet:
     genes: tuple[str, ...]
     sources: Ids
     networks: Mapping[tuple[str, int], Network]
-    expression: NDArray[np.float32] | None
+    expression: Array | None
 
     @property
     def upper(self) -> NDArray[np.str_]:
-        """Symbols in upper case, in which species are compared."""
+        """Symbols in upper case ``[G]``, in which species are compared."""
         return np.char.upper(np.array(self.genes))
 
     @property
@@ -74,7 +76,7 @@ class DataSet:
 
     @property
     def of_smallest_panel(self) -> Ids:
-        """Places of all sources and genes that the networks of the smallest panel ask for; rising."""
+        """Places ``[g]`` of all sources and genes that the networks of the smallest panel ask for; rising."""
         least = min(network.panel for network in self.networks.values())
         asked = [each for each in self.networks.values() if each.panel == least]
         return np.unique(np.concatenate([part for each in asked for part in (each.sources, each.genes)]))
@@ -99,11 +101,7 @@ def read_datasets(folder: Path, smallest: bool = False) -> dict[str, DataSet]:
         least = pl.col("panel") == pl.col("panel").min().over("dataset")
         edges, genes = edges.filter(least), genes.filter(least)
     names = sorted(edges["dataset"].unique().to_list())
-    found = {}
-    for name in names:
-        of_set = pl.col("dataset") == name
-        found[name] = _dataset(folder, name, edges.filter(of_set), genes.filter(of_set))
-    return found
+    return {name: _dataset(folder, name, edges.filter(dataset=name), genes.filter(dataset=name)) for name in names}
 
 
 def _dataset(folder: Path, name: str, edges: pl.DataFrame, genes: pl.DataFrame) -> DataSet:
@@ -111,7 +109,7 @@ def _dataset(folder: Path, name: str, edges: pl.DataFrame, genes: pl.DataFrame) 
     place = {symbol: index for index, symbol in enumerate(symbols)}
     networks = {}
     for (network, panel), listed in sorted(edges.group_by("network", "panel")):
-        among = genes.filter((pl.col("network") == network) & (pl.col("panel") == panel))
+        among = genes.filter(network=network, panel=panel)
         pairs = np.stack([_places(listed[column], place, folder, name) for column in ("source", "target")], axis=1)
         candidates = [_places(part["gene"], place, folder, name) for part in (among.filter("is_tf"), among)]
         networks[str(network), int(str(panel))] = Network(
@@ -149,20 +147,15 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
         raise InputError(message) from error
 
 
-def _expression(path: Path, symbols: list[str]) -> NDArray[np.float32]:
+def _expression(path: Path, symbols: list[str]) -> Array:
     try:
         with h5py.File(path) as file:
-            values = np.asarray(file["values"][:], np.float32)
-            genes = [gene.decode() if isinstance(gene, bytes) else str(gene) for gene in file["genes"][:]]
-            if values.ndim != 2 or values.shape[1] != len(genes):
-                message = f"values of shape {values.shape} for {len(genes)} genes"
-                raise ValueError(message)
+            genes, values = read_layout(file)
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"{path}: {error}; expected HDF5 with 'values' (cells x genes) and 'genes'"
         raise InputError(message) from error
-    out = np.full((len(values), len(symbols)), np.nan, np.float32)
     column = {gene: index for index, gene in enumerate(genes)}
-    for index, symbol in enumerate(symbols):
-        if symbol in column:
-            out[:, index] = values[:, column[symbol]]
+    measured = [index for index, symbol in enumerate(symbols) if symbol in column]
+    out = np.full((len(values), len(symbols)), np.nan, np.float32)
+    out[:, measured] = values[:, [column[symbols[index]] for index in measured]]
     return out

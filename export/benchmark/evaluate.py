@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Array, Ids
+from ugrn.runtime.arrays import Array, Doubles, Ids
 
-from ..training.calibration import brier, calibration_error
+from ..training.calibration import brier, calibration_error, reliability
 from ..training.negatives import REGIMES, Regime, draw_negatives
 from . import metrics
 from .datasets import DataSet, Network
 from .methods import Kind, Scored
 
-GROUPS = ("all", "one unseen", "both unseen")
+Bounds = tuple[float | None, float | None]
+
+GROUPS = ("all", "one unseen", "both unseen")  # all pairs; else a group's place is its number of unseen genes
 NATURAL = "natural"
 FEWEST_EDGES = 10  # of a group, below which nothing is said
 DRAWS_NATURAL = 50  # of the bootstrap over a million pairs
@@ -73,42 +75,51 @@ class Sample:
 
     def of_group(self, group: str) -> NDArray[np.bool_]:
         """Bool ``[N]``, the pairs of a group."""
-        wanted = {"one unseen": 1, "both unseen": 2}
-        return np.ones(len(self.pairs), bool) if group == "all" else self.unseen == wanted[group]
+        return np.ones(len(self.pairs), bool) if group == "all" else self.unseen == GROUPS.index(group)
 
 
 def evaluate(cell: Cell, protocol: Protocol) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """All results of a cell, one row per regime, group, method and metric; and its reliability bins."""
     edges = cell.edges
     rows: list[dict[str, Any]] = []
-    reliability: list[dict[str, Any]] = []
-    metadata = {"network": cell.network.name, "panel": cell.network.panel}
-    metadata = {"dataset": cell.data.name, **metadata, "edges_left_out": len(cell.network.edges) - len(edges)}
+    bins: list[dict[str, Any]] = []
     if len(edges) < FEWEST_EDGES:
-        return rows, reliability
+        return rows, bins
     for regime in (*REGIMES, NATURAL):
         samples = list(_samples(cell, edges, regime, protocol.seeds))
-        for method, scores in cell.scored.scores.items():
-            if not all(_covers(cell, sample, scores) for sample in samples):
-                continue
-            described = metadata | {"regime": regime, "method": method, "kind": cell.kinds[method]}
+        for method, scores in _covering(cell, samples, cell.scored.scores):
+            described = _describe(cell, regime, method)
             rows += [described | row for row in _ranked(cell, samples, scores, regime, protocol)]
-        for method, probabilities in cell.scored.probabilities.items():
-            if not all(_covers(cell, sample, probabilities) for sample in samples):
-                continue
-            described = metadata | {"regime": regime, "method": method, "kind": cell.kinds[method]}
+        for method, probabilities in _covering(cell, samples, cell.scored.probabilities):
+            described = _describe(cell, regime, method)
             rows += [described | row for row in _calibrated(cell, samples, probabilities, regime)]
             if regime == "degree-aware":
-                values = _of_pairs(cell, samples[0], probabilities)
-                bins = metrics.reliability(samples[0].labels, values, _even(samples[0].labels))
-                listed = [
-                    {"probability": b["probability"], "share": b["observed"], "weight": b["weight"]} for b in bins
-                ]
-                reliability.append(described | {"bins": listed})
+                bins.append(described | {"bins": _bins(cell, samples[0], probabilities)})
     for method, scores in cell.scored.scores.items():
-        described = metadata | {"regime": NATURAL, "method": method, "kind": cell.kinds[method]}
-        rows += [described | row for row in _direction(cell, edges, scores)]
-    return rows, reliability
+        rows += [_describe(cell, NATURAL, method) | row for row in _direction(cell, edges, scores)]
+    return rows, bins
+
+
+def _describe(cell: Cell, regime: str, method: str) -> dict[str, Any]:
+    """The columns that all results of a method in one regime share."""
+    place = {"dataset": cell.data.name, "network": cell.network.name, "panel": cell.network.panel}
+    left_out = len(cell.network.edges) - len(cell.edges)
+    return place | {"edges_left_out": left_out, "regime": regime, "method": method, "kind": cell.kinds[method]}
+
+
+def _bins(cell: Cell, sample: Sample, probabilities: Array) -> list[dict[str, float]]:
+    """The bins of a reliability diagram."""
+    found = reliability(sample.labels, _of_pairs(cell, sample, probabilities), _even(sample.labels))
+    return [{"probability": b["probability"], "share": b["observed"], "weight": b["weight"]} for b in found]
+
+
+def _row(counts: Mapping[str, Any], metric: str, seeds: list[float], bounds: Bounds = (None, None)) -> dict[str, Any]:
+    low, high = bounds
+    return {**counts, "metric": metric, "value": float(np.mean(seeds)), "seeds": seeds, "low": low, "high": high}
+
+
+def _counts(group: str, labels: NDArray[np.int8], sources: Ids) -> dict[str, Any]:
+    return {"group": group, "edges": int(labels.sum()), "pairs": len(labels), "sources": len(np.unique(sources))}
 
 
 def _samples(cell: Cell, edges: Ids, regime: Regime | str, seeds: int) -> Iterator[Sample]:
@@ -137,9 +148,11 @@ def _of_pairs(cell: Cell, sample: Sample, matrix: Array) -> Array:
     return out
 
 
-def _covers(cell: Cell, sample: Sample, scores: Array) -> bool:
-    """True where a method scores every pair: one that was given fewer genes is not compared with the others."""
-    return not bool(np.isnan(_of_pairs(cell, sample, scores)).any())
+def _covering(cell: Cell, samples: list[Sample], matrices: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
+    """The methods that score every pair: one that was given fewer genes is not compared with the others."""
+    for method, matrix in matrices.items():
+        if not any(np.isnan(_of_pairs(cell, sample, matrix)).any() for sample in samples):
+            yield method, matrix
 
 
 def _ranked(
@@ -150,15 +163,13 @@ def _ranked(
     values = [_of_pairs(cell, sample, scores) for sample in samples]
     for group in GROUPS:
         chosen = [sample.of_group(group) for sample in samples]
-        edges = int(samples[0].labels[chosen[0]].sum())
         if min(int(s.labels[c].sum()) for s, c in zip(samples, chosen, strict=True)) < FEWEST_EDGES:
             continue
         parts = [(s.labels[c], v[c], s.pairs[c, 0]) for s, c, v in zip(samples, chosen, values, strict=True)]
         rankings = [metrics.rank(*part, balanced) for part in parts]
-        counts = {"group": group, "edges": edges, "pairs": int(chosen[0].sum())}
-        counts["sources"] = len(np.unique(parts[0][2]))
+        counts = _counts(group, parts[0][0], parts[0][2])
         draws = protocol.draws if balanced else min(protocol.draws, DRAWS_NATURAL)
-        low, high = metrics.bootstrap_auprc(rankings, draws)
+        bounds = metrics.bootstrap_auprc(rankings, draws)
         found = {
             "AUPRC": [each.auprc() for each in rankings],
             "AUROC": [each.auroc() for each in rankings],
@@ -168,8 +179,7 @@ def _ranked(
             found["AUPRC ratio"] = [metrics.auprc_ratio(each) for each in rankings]
             found["EPR"] = [metrics.early_precision_ratio(part[0], part[1]) for part in parts]
         for metric, seeds in found.items():
-            bounds = {"low": low, "high": high} if metric == "AUPRC" else {"low": None, "high": None}
-            yield counts | {"metric": metric, "value": float(np.mean(seeds)), "seeds": seeds} | bounds
+            yield _row(counts, metric, seeds, bounds if metric == "AUPRC" else (None, None))
 
 
 def _calibrated(cell: Cell, samples: list[Sample], probabilities: Array, regime: str) -> Iterator[dict[str, Any]]:
@@ -188,17 +198,9 @@ def _calibrated(cell: Cell, samples: list[Sample], probabilities: Array, regime:
             found["ECE"].append(calibration_error(labels, values, weights))
             found["Brier"].append(brier(labels, values, weights))
         else:
-            counts = {"group": group, "edges": int(labels.sum()), "pairs": len(labels)}
-            counts["sources"] = len(np.unique(samples[-1].pairs[chosen, 0]))
+            counts = _counts(group, labels, samples[-1].pairs[chosen, 0])
             for metric, seeds in found.items():
-                yield (
-                    counts
-                    | {"metric": metric, "value": float(np.mean(seeds)), "seeds": seeds}
-                    | {
-                        "low": None,
-                        "high": None,
-                    }
-                )
+                yield _row(counts, metric, seeds)
 
 
 def _direction(cell: Cell, edges: Ids, scores: Array) -> Iterator[dict[str, Any]]:
@@ -213,10 +215,10 @@ def _direction(cell: Cell, edges: Ids, scores: Array) -> Iterator[dict[str, Any]
         return
     value = metrics.direction_accuracy(forward, backward)
     counts = {"group": "all", "edges": len(lone), "pairs": 2 * len(lone), "sources": len(np.unique(lone[:, 0]))}
-    yield counts | {"metric": "direction accuracy", "value": value, "seeds": [value], "low": None, "high": None}
+    yield _row(counts, "direction accuracy", [value])
 
 
-def _even(labels: NDArray[np.int8]) -> NDArray[np.float64]:
+def _even(labels: NDArray[np.int8]) -> Doubles:
     """Weights under which both classes weigh the same."""
     share = labels.mean()
     return np.asarray(np.where(labels == 1, 0.5 / share, 0.5 / (1.0 - share)))

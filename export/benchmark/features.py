@@ -121,12 +121,11 @@ class ShuffledTargets:
     """Probe features in which every target has those of another target of the data set."""
 
     probes: ProbeFeatures
-    seed: int = 0
 
     def __call__(self, data: DataSet, sources: Ids, targets: Ids) -> dict[str, Array]:
         known = np.flatnonzero(known_ids(self.probes.scorer.artifact.names, data) >= 0)
         shuffled = np.arange(len(data.genes))
-        order = np.random.default_rng([self.seed, len(known)]).permutation(known)
+        order = np.random.default_rng([0, len(known)]).permutation(known)
         shuffled[order] = np.roll(order, 1)  # nobody keeps its own
         return self.probes(data, sources, shuffled[targets])
 
@@ -188,12 +187,8 @@ class Knockout:
         manifest = self.artifact.manifest
         flat = np.full(len(ids), manifest.baseline, np.float32)
         lowest = np.full(len(ids), min(manifest.vvp_levels), np.float32)
-        if (
-            self.virtual
-            or data.expression is None
-            or manifest.scale not in CONVERSIONS
-            or manifest.scale == "ln-counts"
-        ):
+        reachable = manifest.scale in CONVERSIONS and manifest.scale != "ln-counts"
+        if self.virtual or data.expression is None or not reachable:
             return self.artifact, flat, lowest
         values = np.nan_to_num(data.expression)
         if manifest.scale == "z-score":

@@ -18,12 +18,14 @@ from .plots import BLUE, DPI, GREEN, GREY, ORANGE, PALE, PURPLE
 from .result_tables import METHODS, NETWORKS, ORACLE, REGIME_METHODS, REGIMES, methods_of, tested
 from .tables import in_order
 
+ACROSS = 6  # edges beside each other
 KINDS = {
     "paper": (BLUE, "o", "the paper's methods"),
     "control": (ORANGE, "s", "controls"),
     "classical": (GREEN, "^", "classical methods"),
 }
-LINES: tuple[tuple[str, str, LineStyleType], ...] = (
+Line = tuple[str, str, LineStyleType]
+LINES: tuple[Line, ...] = (
     (BLUE, "o", "-"),
     (ORANGE, "s", "--"),
     (GREEN, "^", "-."),
@@ -31,10 +33,8 @@ LINES: tuple[tuple[str, str, LineStyleType], ...] = (
 )
 
 
-def auprc_by_method(
-    results: pl.DataFrame, regime: str = "degree-aware", panel: int = 500, group: str = "all"
-) -> Figure:
-    """AUPRC of every method, one facet per network; methods in the order of the tables.
+def auprc_by_method(results: pl.DataFrame, regime: str = "degree-aware", panel: int = 500) -> Figure:
+    """AUPRC of every method, one facet per network, all pairs; methods in the order of the tables.
 
     A marker is the mean over data sets, the small dots are the data sets. The bar is the mean's interval: the data
     sets' 95 % intervals put together as independent errors. It is left out where one of them is missing.
@@ -42,8 +42,8 @@ def auprc_by_method(
     Raises:
         InputError: nothing was measured there.
     """
-    rows = tested(results).filter(metric="AUPRC", regime=regime, panel=panel, group=group).drop_nulls("value")
-    what = f"AUPRC, regime {regime}, {panel} genes, pairs: {group}"
+    rows = tested(results).filter(metric="AUPRC", regime=regime, panel=panel, group="all").drop_nulls("value")
+    what = f"AUPRC, regime {regime}, {panel} genes, pairs: all"
     networks = _networks(rows, what, results)
     methods = methods_of(rows, *KINDS)
     kinds = dict(rows.select("method", "kind").rows())
@@ -71,12 +71,10 @@ def auprc_by_method(
     return figure
 
 
-def regimes(
-    results: pl.DataFrame, metric: str = "AUROC", panel: int = 500, highlighted: Sequence[str] = REGIME_METHODS
-) -> Figure:
+def regimes(results: pl.DataFrame, metric: str = "AUROC", panel: int = 500) -> Figure:
     """Methods over the four ways to draw negatives: means over data sets, all pairs, a facet per network.
 
-    AUROC, because chance is 0.5 whatever the share of edges. Methods that are not highlighted are grey.
+    AUROC, because chance is 0.5 whatever the share of edges. Other methods than `REGIME_METHODS` are grey.
 
     Raises:
         InputError: nothing was measured there.
@@ -84,7 +82,7 @@ def regimes(
     rows = tested(results).filter(metric=metric, panel=panel, group="all").drop_nulls("value")
     networks = _networks(rows, f"{metric}, {panel} genes, pairs: all", results)
     methods = methods_of(rows, *KINDS)
-    named = {method: LINES[i % len(LINES)] for i, method in enumerate(highlighted) if method in methods}
+    named = {method: LINES[i % len(LINES)] for i, method in enumerate(REGIME_METHODS) if method in methods}
     means = rows.group_by("network", "regime", "method").agg(pl.col("value").mean())
     figure, axes = _facets([True] * len(networks), len(networks), (2.1, 3.6), 1.4, True)
     for axis, network in zip(axes, networks, strict=True):
@@ -101,11 +99,8 @@ def regimes(
         axis.set_title(_plain(network), fontsize=10)
     axes[0].set_ylabel(f"{_plain(metric)}, mean over data sets")
     figure.supxlabel(f"how negatives are drawn ({panel} genes, all pairs)", fontsize=9)
-    keys = {
-        method: Line2D([], [], color=c, marker=marker, linestyle=dash) for method, (c, marker, dash) in named.items()
-    }
-    keys |= {"all other methods": Line2D([], [], color=PALE), "chance": Line2D([], [], color=GREY, linestyle=":")}
-    _legend(figure, keys)
+    others = {"all other methods": Line2D([], [], color=PALE), "chance": Line2D([], [], color=GREY, linestyle=":")}
+    _legend(figure, _keys(named) | others)
     return figure
 
 
@@ -142,26 +137,22 @@ def reliability_diagrams(reliability: Sequence[Mapping[str, Any]]) -> Figure:
         if _first_column(axis):
             axis.set_ylabel("share of edges", fontsize=9)
     figure.supxlabel("predicted probability", fontsize=9)
-    keys = {
-        method: Line2D([], [], color=c, marker=marker, linestyle=dash) for method, (c, marker, dash) in lines.items()
-    }
-    _legend(figure, keys | {"calibrated": Line2D([], [], color=GREY, linestyle=":")})
+    _legend(figure, _keys(lines) | {"calibrated": Line2D([], [], color=GREY, linestyle=":")})
     return figure
 
 
-def known_edges(curves: Sequence[Mapping[str, Any]], unit: str = "value", across: int = 6) -> Figure:
+def known_edges(curves: Sequence[Mapping[str, Any]], unit: str = "value") -> Figure:
     """Response (VVP, above) and gradient (GDT, below) of well-known edges over the levels of the source.
 
     Args:
         curves: rows of source, target, levels and response, gradient_levels and gradient.
         unit: of levels and response.
-        across: edges beside each other.
 
     Raises:
         InputError: there are no rows.
     """
     _need(curves, "curves")
-    across = min(len(curves), across)
+    across = min(len(curves), ACROSS)
     kinds = (("levels", "response", BLUE, "o"), ("gradient_levels", "gradient", ORANGE, "s"))
     starts = range(0, len(curves), across)
     drawn = [(row, kind) for start in starts for kind in kinds for row in curves[start : start + across]]
@@ -202,16 +193,16 @@ def _facets(
     return figure, axes
 
 
+def _keys(lines: Mapping[str, Line]) -> dict[str, Line2D]:
+    return {
+        name: Line2D([], [], color=colour, marker=marker, linestyle=dash)
+        for name, (colour, marker, dash) in lines.items()
+    }
+
+
 def _legend(figure: Figure, keys: Mapping[str, Line2D]) -> None:
-    names = [_plain(name) for name in keys]
-    figure.legend(
-        list(keys.values()),
-        names,
-        loc="outside upper center",
-        ncols=4 if len(names) == 4 else 3,
-        frameon=False,
-        fontsize=9,
-    )
+    names, columns = [_plain(name) for name in keys], 4 if len(keys) == 4 else 3
+    figure.legend([*keys.values()], names, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
 
 
 def _dot(axis: Axes, place: int, rows: pl.DataFrame, colour: str, marker: str, face: str) -> None:

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.progress import Progress
 from ugrn.runtime.translator.translator import EMB, Translator
@@ -59,7 +58,7 @@ class Training:
 
 
 def direct(name: str, kind: Kind, score: Callable[[DataSet], Array | None]) -> Group:
-    """A method that needs no training."""
+    """A method that needs no training; its scores are ``[S, G]``."""
 
     def scored(data: DataSet, report: Progress) -> Scored:
         values = score(data)
@@ -95,7 +94,7 @@ def translated(
             edges = training.network.edges
             edges = edges[(ids[edges] >= 0).all(1) & (edges[:, 0] != edges[:, 1])]
 
-            def of_pairs(pairs: NDArray[np.int64]) -> dict[str, Array]:
+            def of_pairs(pairs: Ids) -> dict[str, Array]:
                 found = features(data, pairs[:, 0], pairs[:, 1])
                 return {part: found[part] for part in parts}
 

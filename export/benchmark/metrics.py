@@ -20,8 +20,6 @@ from numpy.typing import ArrayLike, NDArray
 from ugrn.runtime.arrays import Doubles, Ids
 from ugrn.runtime.errors import InputError
 
-from ..training import calibration
-
 BLOCK = 1 << 15  # weights handled at once: few enough for the processor's cache
 TINY = np.finfo(np.float64).tiny
 
@@ -40,7 +38,7 @@ class Ranking:
     above: Ids  # [1 + T] how many others score strictly higher
     names: Ids  # [S] the distinct sources, sorted
     codes: Ids  # [N + 1] place of each row's source in `names`
-    balanced: bool  # whether both classes weigh the same in total, so that chance AUPRC is 0.5
+    balanced: bool  # both classes weigh the same in total, so that chance AUPRC is 0.5
 
     def auprc(self, weights: ArrayLike | None = None) -> float:
         """Average precision: the sum over thresholds of the gain in recall times the precision.
@@ -116,7 +114,7 @@ def resampled_auprc(rankings: Sequence[Ranking], draws: int = 200, seed: int = 0
     sources and `seed` the draws are the same, so results of two methods can be subtracted. A draw is nan that leaves
     a ranking without edges or without others, and so are all if there is only one source.
     """
-    names = _names(rankings)
+    names = np.unique(np.concatenate([ranking.names for ranking in rankings]))
     width = len(names) + 1  # the last column is nobody's
     if len(names) < 2:
         return np.full(draws, np.nan)
@@ -129,7 +127,7 @@ def resampled_auprc(rankings: Sequence[Ranking], draws: int = 200, seed: int = 0
 
 
 def interval(values: Doubles) -> tuple[float, float]:
-    """The 2.5 and 97.5 percentiles of resampled values; undefined draws are left out."""
+    """The 2.5 and 97.5 percentiles of resampled values ``[D]``; undefined draws are left out."""
     known = values[~np.isnan(values)]
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
@@ -195,18 +193,6 @@ def direction_accuracy(forward: ArrayLike, backward: ArrayLike) -> float:
     """Share of edges (i, j) that score higher than (j, i), no edge; ties count one half, scores are ``[E]``."""
     there, back = _checked(forward, backward)
     return float(((there > back) + (there == back) / 2).mean()) if len(there) else float("nan")
-
-
-def reliability(
-    labels: ArrayLike, probabilities: ArrayLike, weights: ArrayLike, bins: int = 10
-) -> list[dict[str, float]]:
-    """The groups that `ugrn.export.training.calibration` makes, of checked columns."""
-    label, probability, weight = _checked(labels, probabilities, weights)
-    return calibration.reliability(label, probability, weight, bins)
-
-
-def _names(rankings: Sequence[Ranking]) -> Ids:
-    return np.unique(np.concatenate([ranking.names for ranking in rankings]))
 
 
 def _checked(*columns: ArrayLike) -> list[Doubles]:

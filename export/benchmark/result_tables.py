@@ -61,25 +61,15 @@ def methods_of(rows: pl.DataFrame, *kinds: str) -> list[str]:
     return [name for kind in kinds for name in in_order(rows.filter(kind=kind)["method"], METHODS)]
 
 
-def paper_table(
-    results: pl.DataFrame,
-    metric: str = "AUPRC",
-    regime: str = "degree-aware",
-    panel: int = 500,
-) -> str:
+def paper_table(results: pl.DataFrame, panel: int = 500) -> str:
     """The paper's methods, "all / both unseen" in a cell, one row per data set and their mean, by network."""
-    rows = tested(results).filter(metric=metric, regime=regime, panel=panel)
+    rows = tested(results).filter(metric="AUPRC", regime="degree-aware", panel=panel)
     return to_markdown(_grid(rows, methods_of(rows, "paper"), "group", BOTH))
 
 
-def control_table(
-    results: pl.DataFrame,
-    metric: str = "AUPRC",
-    regime: str = "degree-aware",
-    panel: int = 500,
-) -> str:
+def control_table(results: pl.DataFrame, panel: int = 500) -> str:
     """The same for the Ensemble, the controls and the classical methods."""
-    rows = tested(results).filter(metric=metric, regime=regime, panel=panel)
+    rows = tested(results).filter(metric="AUPRC", regime="degree-aware", panel=panel)
     paper = [name for name in methods_of(rows, "paper") if name == ENSEMBLE]
     return to_markdown(_grid(rows, paper + methods_of(rows, "control", "classical"), "group", BOTH))
 
@@ -103,10 +93,10 @@ def direction_table(results: pl.DataFrame, panel: int = 500) -> str:
     return to_markdown(_by_method(rows, ("direction accuracy",)))
 
 
-def regime_table(results: pl.DataFrame, methods: Sequence[str] = REGIME_METHODS, panel: int = 500) -> str:
+def regime_table(results: pl.DataFrame, panel: int = 500) -> str:
     """AUPRC / AUROC of all pairs in the four regimes, means over data sets: one row per network and method."""
-    rows = tested(results).filter(pl.col("method").is_in(methods), group="all", panel=panel)
-    listed = in_order(rows["method"], methods)
+    rows = tested(results).filter(pl.col("method").is_in(REGIME_METHODS), group="all", panel=panel)
+    listed = in_order(rows["method"], REGIME_METHODS)
     found = [[_values(rows.filter(regime=regime, metric=name)) for name in ("AUPRC", "AUROC")] for regime in REGIMES]
     lines = []
     for network in in_order(rows["network"], NETWORKS):

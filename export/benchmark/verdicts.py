@@ -52,9 +52,9 @@ def verdict_table(results: pl.DataFrame, panel: int = 500) -> str:
     return to_markdown(Grid(("pairs", "network", *methods), tuple(lines)))
 
 
-def duel_table(results: pl.DataFrame, panel: int = 500, group: str = "both unseen") -> str:
-    """The Ensemble and the best control of every cell with their intervals."""
-    judged = verdicts(results, (ENSEMBLE,)).filter(panel=panel, group=group)
+def duel_table(results: pl.DataFrame, panel: int = 500) -> str:
+    """The Ensemble and the best control of every cell with their intervals, both genes unseen."""
+    judged = verdicts(results, (ENSEMBLE,)).filter(panel=panel, group="both unseen")
     lines = []
     for network in in_order(judged["network"], NETWORKS):
         for row in judged.filter(network=network).sort("name").iter_rows(named=True):

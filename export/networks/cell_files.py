@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.annotations import UnreadableCells
 from ugrn.runtime.files.cells import open_cells, require_expression
@@ -94,7 +94,7 @@ def _csr(rows: Rows) -> Any:
     return sp.csr_array((rows.data, rows.indices, rows.indptr), shape=rows.shape)
 
 
-def first_columns(ids: NDArray[np.integer[Any]], genes: int) -> NDArray[np.int64]:
+def first_columns(ids: NDArray[np.integer[Any]], genes: int) -> Ids:
     """``[genes]``: the first column that is of each gene of a vocabulary, -1 for none.
 
     Args:

@@ -35,8 +35,7 @@ from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.atomic import replace_with
 
-from .network import Network
-from .regulons import Regulons
+from .network import Network, Regulons
 
 KIND, FORMAT = "ugrn cell networks", 1
 NETWORK = "network"  # the metadata that is JSON

@@ -4,6 +4,8 @@ As GRNFormer (arXiv 2503.01682) takes its networks from SCENIC+ (Bravo Gonzalez-
 1355): a peak is linked to a gene where its centre is within 150 kb of the gene's transcription start and its
 accessibility correlates with the gene's expression, |r| > 0.03; a source has an edge to the gene where a linked peak
 has a hit of its motif, NES > 3. Both are ln(1 + 1e4 x / sum), and r is Pearson's over the cells.
+
+Shapes: N cells, G genes, P peaks, L pairs of a gene and a peak near it.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from ugrn.runtime.arrays import Doubles, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.atomic import replace_with
 from ugrn.runtime.files.outputs import check_output, sidecar_path
@@ -26,12 +30,12 @@ from ugrn.runtime.progress import Progress
 from ugrn.runtime.runs.provenance import versions, write_rejects
 from ugrn.runtime.runs.result_table import ResultTable
 
-from .links import correlations, edges_of
-from .multiome import Multiome, read_hits, read_multiome
+from .multiome import Hits, Multiome, read_hits, read_multiome
 from .positions import gene_places, near
 from .summary import count_rejects
 
 RESULTS = ("weight", "correlation")
+TINY = 1e-10  # of the sum of squares: a variance that is rounding
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,56 @@ def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, progre
     write_results(_table(edges, data), output, to)
     _write_sidecar(inputs, settings, summary)
     return summary
+
+
+def correlations(expression: Any, access: Any, genes: Ids, peaks: Ids, progress: Progress) -> Doubles:
+    """Pearson correlations ``[L]`` of genes and peaks over cells, gene by gene; 0 where one of the two does not vary.
+
+    Args:
+        expression: CSC ``[N, G]``.
+        access: CSC ``[N, P]``.
+        genes, peaks: columns ``[L]``, rising by gene.
+        progress: called with genes done and genes in all.
+    """
+    out = np.zeros(len(genes))
+    count = expression.shape[0]
+    bounds = np.flatnonzero(np.diff(genes, prepend=-1, append=-1)) if len(genes) else np.zeros(1, np.int64)
+    for done, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True), 1):
+        x = expression[:, [genes[first]]].toarray().ravel().astype(np.float64)
+        squares = float(x @ x)
+        x -= x.mean()
+        part = access[:, peaks[first:last]].astype(np.float64)  # [N, peaks of the gene]
+        sums, own = np.asarray(part.sum(0)), np.asarray(part.multiply(part).sum(0))
+        of_peak = own - sums**2 / count
+        varying = (of_peak > TINY * own) & (x @ x > TINY * squares)
+        scale = np.sqrt(np.where(varying, of_peak, 1.0) * max(float(x @ x), TINY))
+        out[first:last] = np.where(varying, (part.T @ x) / scale, 0.0)
+        progress(done, len(bounds) - 1)
+    return out
+
+
+def edges_of(genes: Ids, peaks: Ids, r: Doubles, hits: Hits) -> tuple[pl.DataFrame, int]:
+    """Edges of sources whose motif is in a linked peak: source, target, weight, correlation, peaks.
+
+    Args:
+        genes, peaks, r: of the links, ``[L]`` each.
+        hits: motifs of sources in peaks.
+
+    Returns:
+        The edges by source, the strongest first, and the number of edges of a gene with itself, which are left out.
+    """
+    links = pl.DataFrame({"peak": peaks, "target": genes, "correlation": r})
+    joined = links.join(pl.DataFrame({"peak": hits.peak, "source": hits.source}), on="peak")
+    itself = joined.filter(pl.col("source") == pl.col("target"))
+    found = (
+        joined.filter(pl.col("source") != pl.col("target"))
+        .with_columns(pl.col("correlation").abs().alias("weight"))
+        .sort(["source", "target", "weight", "peak"], descending=[False, False, True, False])
+        .group_by("source", "target", maintain_order=True)
+        .agg(pl.col("weight").first(), pl.col("correlation").first(), pl.col("peak").n_unique().alias("peaks"))
+        .sort(["source", "weight", "target"], descending=[False, True, False])
+    )
+    return found, itself["source"].n_unique()
 
 
 def _no_edge(pairs: int, links: int, hits: int, settings: LinkSettings) -> str:

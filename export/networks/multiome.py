@@ -125,10 +125,7 @@ def read_hits(path: Path, data: Multiome, min_nes: float) -> Hits:
     rejects = [("motif hits", f"{peak} {tf}", "NES is no number") for peak, tf, _ in wrong.iter_rows()]
     distinct = list(dict.fromkeys(data.genes))
     names, first = GeneNames(distinct), {name: row for row, name in reversed(list(enumerate(data.genes)))}
-    sources, peaks = (
-        hits["tf"].unique(maintain_order=True).to_list(),
-        hits["peak"].unique(maintain_order=True).to_list(),
-    )
+    sources, peaks = (hits[name].unique(maintain_order=True).to_list() for name in ("tf", "peak"))
     matches = names.match(sources)
     of_source = {
         name: first[distinct[row]] for name, row in zip(matches.names, matches.ids.tolist(), strict=True) if row >= 0

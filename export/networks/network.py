@@ -1,4 +1,4 @@
-"""Networks as edges between genes of one list, and the controls that stand beside a network.
+"""Networks as edges between genes of one list or as regulons, and the controls that stand beside a network.
 
 A control says what a network's edges are worth: one of the same degrees whose edges are drawn at random, or one whose
 sources keep their number of targets and get those that are nearest to them by another measure.
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Ids
+from ugrn.runtime.arrays import Array, Ids
+
+ROUNDS = 20  # of trades, each of all sources
 
 Matrix = NDArray[np.floating[Any]]
-Weights = NDArray[np.float32] | None
+Weights = Array | None
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Network:
 
     @classmethod
     def of(cls, sources: Ids | Sequence[int], targets: Ids | Sequence[int], genes: int) -> Network:
-        """The network of some edges, less repeated ones and self-loops."""
+        """The network of some edges ``[E]``, less repeated ones and self-loops."""
         left, right = (np.asarray(each, np.int64) for each in (sources, targets))
         keys = np.unique((left * genes + right)[left != right])
         return cls(keys // genes, keys % genes, genes)
@@ -68,7 +71,60 @@ class WeightedNetwork:
     weights: Weights = None
 
 
-def rewired(network: Network, random: np.random.Generator, rounds: int = 20) -> Network:
+@dataclass(frozen=True)
+class Regulons:
+    """R sources with their targets, rising by source and by target.
+
+    Attributes:
+        genes: G names.
+        source: int64 ``[R]`` into `genes`.
+        indptr: int64 ``[R + 1]``.
+        target: int64 ``[E]`` into `genes`.
+        weight: float32 ``[E]``.
+    """
+
+    genes: list[str]
+    source: Ids
+    indptr: Ids
+    target: Ids
+    weight: Array
+
+    @classmethod
+    def of(cls, network: Network, weights: Array | None, names: Sequence[str]) -> Regulons:
+        """The regulons of a network over `names`, edges ``[E]``; their genes are those that have an edge."""
+        used = np.unique(np.concatenate([network.sources, network.targets]))
+        own = network.among(used)
+        source, first = np.unique(own.sources, return_index=True)
+        weight = np.ones(len(own), np.float32) if weights is None else weights.astype(np.float32)
+        return cls([names[row] for row in used], source, np.append(first, len(own)), own.targets, weight)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    @property
+    def sizes(self) -> Ids:
+        """Number of targets of each, int64 ``[R]``."""
+        return np.diff(self.indptr)
+
+    @cached_property
+    def of_edge(self) -> Ids:
+        """The regulon of every edge, int64 ``[E]``."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+    @cached_property
+    def network(self) -> Network:
+        """All edges, over `genes`; in the order of `target` and `of_edge`."""
+        return Network(self.source[self.of_edge], self.target, len(self.genes))
+
+    def kept(self, regulons: NDArray[np.bool_]) -> Regulons:
+        """Some of the regulons, by a mask ``[R]``."""
+        edges = regulons[self.of_edge]
+        network = self.network
+        chosen = Network(network.sources[edges], network.targets[edges], network.genes)
+        return Regulons.of(chosen, self.weight[edges], self.genes)
+
+
+def rewired(network: Network, random: np.random.Generator) -> Network:
     """A random network in which every gene has as many targets and as many regulators.
 
     In every round all sources are paired at random, and two that are paired throw the targets together that only one of
@@ -79,13 +135,12 @@ def rewired(network: Network, random: np.random.Generator, rounds: int = 20) -> 
     Args:
         network: whose degrees stay.
         random: deals.
-        rounds: of trades, each of all sources.
     """
     if len(network) == 0:
         return network
     sources, starts = np.unique(network.sources, return_index=True)
     rows = [set(each.tolist()) for each in np.split(network.targets, starts[1:])]
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         order = random.permutation(len(sources)).tolist()
         for one, other in zip(order[::2], order[1::2], strict=False):
             left = rows[one] - rows[other] - {int(sources[other])}
@@ -121,20 +176,13 @@ def _most_alike(row: Matrix, own: int, count: int) -> Ids:
     return np.argsort(far, kind="stable")[:count]
 
 
-def coexpression(values: Matrix) -> NDArray[np.float32]:
+def coexpression(values: Matrix) -> Array:
     """Absolute Pearson correlations ``[G, G]`` of the columns of ``[N, G]``; 0 where a gene does not vary."""
     centred = values - values.mean(0)
     norm = np.linalg.norm(centred, axis=0)
     unit = centred / np.where(norm > 0, norm, 1.0)
     found = unit.T @ unit
     return np.asarray(np.abs(found, out=found), np.float32)
-
-
-def cosine(vectors: Matrix) -> NDArray[np.float32]:
-    """Cosines ``[G, G]`` of the rows of ``[G, E]``; 0 where a row is zero."""
-    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(norm > 0, norm, 1.0)
-    return (unit @ unit.T).astype(np.float32)
 
 
 def perturbed(

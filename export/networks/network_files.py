@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Codes
 from ugrn.runtime.artifact.manifest import file_entry
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.networks import REGION, read_network_pairs, regulon_signs
@@ -109,12 +108,11 @@ def _of_cells(found: CellNetworks) -> tuple[PairList, int]:
     whole, share = found.regulons.network, found.shares()[found.regulons.of_edge]
     some = share > 0
     ends = [each[some].astype(np.int32) for each in (whole.sources, whole.targets)]
-    return PairList(found.regulons.genes, ends[0], ends[1], None, pl.DataFrame({SHARE: share[some]})), int(
-        (~some).sum()
-    )
+    pairs = PairList(found.regulons.genes, ends[0], ends[1], None, pl.DataFrame({SHARE: share[some]}))
+    return pairs, int((~some).sum())
 
 
-def _weights(pairs: PairList, rows: NDArray[np.int32], columns: Sequence[str]) -> Array | None:
+def _weights(pairs: PairList, rows: Codes, columns: Sequence[str]) -> Array | None:
     folded = {name.lower(): name for name in reversed(pairs.extra.columns)}
     for name in (folded[each] for each in columns if each in folded):
         column = pairs.extra[name]
@@ -123,7 +121,7 @@ def _weights(pairs: PairList, rows: NDArray[np.int32], columns: Sequence[str]) -
     return None
 
 
-def _signs(pairs: PairList, rows: NDArray[np.int32]) -> dict[str, Any]:
+def _signs(pairs: PairList, rows: Codes) -> dict[str, Any]:
     """Of regulons with signs, how many edges activate, repress, or do both in different regions."""
     signs = regulon_signs(pairs)
     if signs is None:

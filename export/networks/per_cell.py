@@ -9,6 +9,7 @@ and in none where it is not.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,21 @@ import polars as pl
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Array
+from ugrn.runtime import NetworkSettings, Scorer
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.artifact.folder import Artifact
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.genes.lists import GeneList, GenesLike, read_network_genes
 from ugrn.runtime.genes.matches import Matches
 from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.progress import Progress
+from ugrn.runtime.runs.network import network_table
 
 from .activity import above_chance, score_activities, two_populations
-from .basis import REJECTS, Basis
 from .cell_files import CellFile, first_columns, read_cells
-from .regulons import Regulons
-from .summary import CellNetworkSummary, ProgressFactory, write_networks
+from .network import Network, Regulons
+from .network_files import STRENGTHS, read_network
+from .summary import REJECTS, CellNetworkSummary, ProgressFactory, write_networks
 
 FEWEST_CELLS = 20
 
@@ -56,6 +60,64 @@ class CellNetworkSettings:
                 "and up to 1, and a number from 1"
             )
             raise InputError(message)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The network that the cells' networks are made of.
+
+    Attributes:
+        network: over the vocabulary, edges by key order.
+        weights: float32 ``[E]``, or None.
+        metadata: its origin.
+        notes: the same, for people.
+        rejects: names that could not be used: list, line, name, reason, did_you_mean.
+    """
+
+    network: Network
+    weights: Array | None
+    metadata: dict[str, Any]
+    notes: list[str]
+    rejects: pl.DataFrame
+
+
+def scored_basis(
+    scorer: Scorer, sources: GenesLike | None, targets: GenesLike | None, asked: NetworkSettings, progress: Progress
+) -> Basis:
+    """Score a network in memory.
+
+    Raises:
+        InputError: as of `Scorer.network_file`, or no edge is left.
+    """
+    names = scorer.artifact.names
+    genes = read_network_genes(sources, targets, names)
+    genes.require(names, asked.strict)
+    table = network_table(scorer.artifact, scorer.settings, genes, asked, progress)
+    parts = list(table.batches())
+    if len(table) == 0:
+        message = f"no edge of {genes.pairs} pairs is left; lower --min-probability ({asked.min_probability})"
+        raise InputError(message)
+    source, target = (
+        _rows(each, table.genes)[np.concatenate([part[end] for part in parts])]
+        for end, each in enumerate((genes.sources, genes.targets))
+    )
+    probability = pl.concat([part[2] for part in parts])["probability"].to_numpy()
+    order = np.argsort(source * len(names) + target)
+    network = Network(source[order], target[order], len(names))
+    found = genes.rejects(names)
+    metadata = {"scored": genes.pairs, "edges": len(network), "settings": asdict(asked)}
+    notes = [f"{label}: {note}" for label, note in genes.notes().items()]
+    notes.append(f"{genes.pairs:,} pairs scored, {len(network):,} edges kept")
+    return Basis(network, probability[order], metadata, notes, pl.DataFrame(schema=REJECTS) if found is None else found)
+
+
+def listed_basis(path: Path, names: GeneNames) -> Basis:
+    """Read the network of a file; see `read_network`."""
+    found = read_network(path, names, STRENGTHS)
+    rejects = found.rejects(names).select(
+        pl.lit("network").alias("list"), pl.lit(None, pl.Int64).alias("line"), pl.all()
+    )
+    return Basis(found.network, found.weights, found.metadata, [found.note], rejects)
 
 
 def read_many_cells(path: Path, names: GeneNames) -> CellFile:
@@ -129,7 +191,13 @@ def thresholds(activity: Array, chance: NDArray[np.bool_], progress: Progress) -
     return out
 
 
-def _members(regulons: Regulons, cells: CellFile, matches: Matches, names: GeneNames) -> tuple[Any, NDArray[np.int64]]:
+def _rows(listed: GeneList, genes: Sequence[str]) -> Ids:
+    """Vocabulary rows of some names of a list; -1 for names that are not on it."""
+    known = dict(zip(listed.used()[0], listed.used()[1].tolist(), strict=True))
+    return np.array([known.get(name, -1) for name in genes], np.int64)
+
+
+def _members(regulons: Regulons, cells: CellFile, matches: Matches, names: GeneNames) -> tuple[Any, Ids]:
     """Membership of the cells' genes in the regulons, sparse ``[F, R]``, and the number of each regulon, ``[R]``."""
     column = first_columns(matches.ids[matches.places(cells.features)], len(names))
     of_target = column[names.ids(regulons.genes)][regulons.target]
@@ -139,17 +207,10 @@ def _members(regulons: Regulons, cells: CellFile, matches: Matches, names: GeneN
     return members, np.bincount(places[1], minlength=len(regulons))
 
 
-def _small(regulons: Regulons, sizes: NDArray[np.int64], least: int) -> pl.DataFrame:
+def _small(regulons: Regulons, sizes: Ids, least: int) -> pl.DataFrame:
     """The regulons that have too few targets, as rejects."""
-    rows = [
-        (
-            "regulons",
-            None,
-            regulons.genes[regulons.source[row]],
-            f"fewer than {least} targets in the cells ({size})",
-            "",
-        )
-        for row, size in enumerate(sizes.tolist())
-        if size < least
-    ]
+    few = np.flatnonzero(sizes < least)
+    names = [regulons.genes[regulons.source[row]] for row in few]
+    reasons = [f"fewer than {least} targets in the cells ({size})" for size in sizes[few]]
+    rows = [("regulons", None, name, reason, "") for name, reason in zip(names, reasons, strict=True)]
     return pl.DataFrame(rows, schema=REJECTS, orient="row")

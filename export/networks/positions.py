@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ugrn.runtime.arrays import Ids
+from ugrn.runtime.arrays import Doubles, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.text_tables import column_of, first_of, read_table
 
@@ -22,8 +22,6 @@ GENE = ("gene", "gene_name", "gene_symbol", "symbol", "external_gene_name", "gen
 TSS = ("tss", "transcription_start_site")
 STRAND = ("strand",)
 FORWARD, BACKWARD = ("+", "+1", "1"), ("-", "-1")
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Places:
 
     names: list[str]
     chromosome: list[str]
-    at: Numbers
+    at: Doubles
     keys: list[str]
 
     @property
@@ -92,18 +90,9 @@ def gene_places(path: Path) -> Places:
     if tss is not None:
         at = table[tss].str.strip_chars().cast(pl.Float64, strict=False)
     else:
-        start, end, strand = (table[each].str.strip_chars() for each in span if each is not None)
-        at = (
-            pl.DataFrame({"start": start, "end": end, "strand": strand})
-            .select(
-                pl.when(pl.col("strand").is_in(FORWARD))
-                .then("start")
-                .when(pl.col("strand").is_in(BACKWARD))
-                .then("end")
-            )
-            .to_series()
-            .cast(pl.Float64, strict=False)
-        )
+        start, end, strand = (pl.col(str(each)).str.strip_chars() for each in span)
+        first = pl.when(strand.is_in(FORWARD)).then(start).when(strand.is_in(BACKWARD)).then(end)
+        at = table.select(first.cast(pl.Float64, strict=False)).to_series()
     names = table[gene].str.strip_chars().fill_null("").to_list()
     return Places(names, _chromosomes(table[chromosome]), at.fill_null(float("nan")).to_numpy(), names)
 
@@ -114,7 +103,7 @@ def near(peaks: Places, genes: Places, rows: Ids, window: float) -> tuple[Ids, I
     Args:
         peaks: P of them.
         genes: transcription starts.
-        rows: of each start the gene, an int from 0; -1 leaves a start out.
+        rows: of each start the gene ``[starts]``, from 0; -1 leaves a start out.
         window: base pairs, to either side.
 
     Returns:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,10 +21,9 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames
 from ugrn.runtime.progress import Progress
 
-from .basis import REJECTS
 from .cell_files import CellFile, first_columns, read_cells
 from .cell_networks import CellNetworks
-from .summary import CellNetworkSummary, ProgressFactory, write_networks
+from .summary import REJECTS, CellNetworkSummary, ProgressFactory, write_networks
 
 MOST_GENES = 2000
 FEWEST_GENES = 10
@@ -121,9 +119,7 @@ def _standardised(reference: CellFile, rows: Ids, query: CellFile, names: GeneNa
     most = np.argsort(-deviation, kind="stable")[:MOST_GENES]
     most = most[deviation[most] > 0]
     right = query.lognorm()[:, columns[1][common[most]]]
-    scaled = (_dense(each, mean[most], deviation[most]) for each in (left[:, most], right))
-    return next(scaled), next(scaled)
-
-
-def _dense(values: Any, mean: NDArray[Any], deviation: NDArray[Any]) -> Array:
-    return np.asarray((values.toarray() - mean) / deviation, np.float32)
+    known, asked = (
+        np.asarray((each.toarray() - mean[most]) / deviation[most], np.float32) for each in (left[:, most], right)
+    )
+    return known, asked

@@ -19,7 +19,9 @@ from ugrn.runtime.runs.provenance import write_rejects, write_sidecar
 
 from .cell_files import CellFile
 from .cell_networks import write_cell_networks
-from .regulons import Regulons
+from .network import Regulons
+
+REJECTS = {"list": pl.String, "line": pl.Int64, "name": pl.String, "reason": pl.String, "did_you_mean": pl.String}
 
 ProgressFactory = Callable[[str], Progress]
 """Makes the progress of a stage, by the unit that it counts."""
@@ -67,11 +69,7 @@ def write_networks(
     """Write the networks of N cells, what was left out, and the summary.
 
     Args:
-        output: ``.h5``; see `cell_networks`.
-        regulons: R of them.
-        cells: the cells.
-        activity: float32 ``[N, R]``.
-        threshold: float32 ``[R]``.
+        output, activity, threshold: see `cell_networks`; ``[N, R]`` and ``[R]``.
         artifact: whose vocabulary the regulons are of.
         matches: of the cells' genes.
         metadata: settings, and the origin of the regulons.

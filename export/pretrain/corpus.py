@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.cells import open_cells
 from ugrn.runtime.files.matrices import read_dense
@@ -29,6 +30,8 @@ from .vocabulary import Vocabulary
 CLIP = (-4.0, 6.0)
 SMALL = 1e-3
 COVERED = 0.05
+HELD_OUT = 0.1  # of the rows of every source
+AVERAGES, AVERAGES_WEIGHT = "averages", 2.0
 SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "symbol")  # the first that a file has
 
 
@@ -37,7 +40,7 @@ class Expression:
     """One source as read: `values` ``[rows, genes]`` log-normalised, columns named by `genes`."""
 
     name: str
-    values: NDArray[np.float32]
+    values: Array
     genes: list[str]
     species: str
     licence: str
@@ -70,13 +73,13 @@ class Corpus:
     """
 
     values: NDArray[np.float16]
-    source: NDArray[np.int64]
-    measured: list[NDArray[np.int64]]
+    source: Ids
+    measured: list[Ids]
     held_out: NDArray[np.bool_]
     cards: list[SourceCard]
 
 
-def spectral_embeddings(corpus: Corpus, rank: int, seed: int = 0) -> NDArray[np.float32]:
+def spectral_embeddings(corpus: Corpus, rank: int, seed: int = 0) -> Array:
     """Gene embeddings ``[V, rank]`` from the co-expression of the training rows.
 
     The leading right singular vectors of the z-scores, every source weighing what it is drawn with, times
@@ -100,7 +103,7 @@ def spectral_embeddings(corpus: Corpus, rank: int, seed: int = 0) -> NDArray[np.
 
 def add_description_rows(
     corpus: Corpus,
-    embeddings: NDArray[np.float32],
+    embeddings: Array,
     share: float,
     origin: str,
     licence: str = "public domain",
@@ -159,8 +162,7 @@ def read_expression(path: Path) -> Expression:
         return _read_h5ad(path)
     try:
         with h5py.File(path) as file:
-            genes = [str(name) for name in file["genes"].asstr()[:]]
-            matrix = _read_matrix(file, len(genes))
+            genes, matrix = read_layout(file)
             metadata = {key: str(value) for key, value in file.attrs.items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         message = (
@@ -179,17 +181,11 @@ def read_expression(path: Path) -> Expression:
     )
 
 
-def build_corpus(
-    paths: Sequence[Path],
-    vocabulary: Vocabulary,
-    held_out: float = 0.1,
-    averages_weight: float = 2.0,
-    seed: int = 0,
-) -> Corpus:
+def build_corpus(paths: Sequence[Path], vocabulary: Vocabulary, seed: int = 0) -> Corpus:
     """Bring all sources to the vocabulary and z-score them.
 
     Every source is drawn equally often, whatever its rows, because breadth tells more than many cells of one
-    tissue; sources in a folder named ``averages`` (means of tissues or cell types) `averages_weight` times as
+    tissue; sources in a folder named ``averages`` (means of tissues or cell types) `AVERAGES_WEIGHT` times as
     often.
 
     Raises:
@@ -199,45 +195,41 @@ def build_corpus(
     for index, path in enumerate(find_sources(paths)):
         expression = read_expression(path)
         rows = len(expression.values)
-        out = np.random.default_rng([seed, index]).permutation(rows) < round(held_out * rows)
+        out = np.random.default_rng([seed, index]).permutation(rows) < round(HELD_OUT * rows)
         ids, scores = _standardise(expression, vocabulary, ~out)
         if len(ids) == 0:
             message = f"{path}: no varying gene of it is in the vocabulary; are they names of genes?"
             raise InputError(message)
         block = np.full((rows, len(vocabulary.symbols)), np.nan, np.float16)
         block[:, ids] = scores
-        weight = averages_weight if path.parent.name == "averages" else 1.0
+        weight = AVERAGES_WEIGHT if path.parent.name == AVERAGES else 1.0
         blocks.append(block)
         measured.append(ids)
         held.append(out)
         source.append(np.full(rows, index))
-        cards.append(
-            SourceCard(
-                expression.name,
-                expression.origin,
-                expression.licence,
-                expression.species,
-                rows,
-                len(ids),
-                weight,
-            )
-        )
+        described = expression.name, expression.origin, expression.licence, expression.species
+        cards.append(SourceCard(*described, rows, len(ids), weight))
     return Corpus(np.concatenate(blocks), np.concatenate(source), measured, np.concatenate(held), cards)
 
 
-def _read_matrix(file: h5py.File, genes: int) -> NDArray[np.float32]:
-    """Rows x genes, from either layout; a matrix that does not fit its genes is a ValueError."""
+def read_layout(file: h5py.File) -> tuple[list[str], Array]:
+    """The genes, and the values ``[rows, genes]`` from either layout.
+
+    Raises:
+        ValueError: the matrix does not fit its genes.
+    """
+    genes = [str(name) for name in file["genes"].asstr()[:]]
     if "values" in file:
         matrix = np.asarray(file["values"][:], np.float32)
     else:
         parts = (file["data"][:], file["indices"][:], file["indptr"][:])
-        sparse = sp.csr_matrix(parts, shape=(len(parts[2]) - 1, genes))
+        sparse = sp.csr_matrix(parts, shape=(len(parts[2]) - 1, len(genes)))
         sparse.check_format(full_check=True)
         matrix = np.asarray(sparse.toarray(), np.float32)
-    if matrix.ndim != 2 or matrix.shape[1] != genes:
-        message = f"a matrix of shape {matrix.shape} for {genes} genes"
+    if matrix.ndim != 2 or matrix.shape[1] != len(genes):
+        message = f"a matrix of shape {matrix.shape} for {len(genes)} genes"
         raise ValueError(message)
-    return matrix
+    return genes, matrix
 
 
 def _read_h5ad(path: Path) -> Expression:
@@ -258,15 +250,13 @@ def _read_h5ad(path: Path) -> Expression:
     )
 
 
-def log_normalise(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+def log_normalise(counts: Array) -> Array:
     """ln(1 + 1e4 x / sum) of counts ``[N, G]``."""
     totals = np.maximum(counts.sum(1, keepdims=True), 1.0)
     return np.asarray(np.log1p(counts * (1e4 / totals)), np.float32)
 
 
-def _standardise(
-    expression: Expression, vocabulary: Vocabulary, train: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _standardise(expression: Expression, vocabulary: Vocabulary, train: NDArray[np.bool_]) -> tuple[Ids, Array]:
     """Ids ``[G]`` of the usable genes, and their z-scores ``[rows, G]`` by the training rows' statistics, less the
     mean of the row."""
     rows = vocabulary.names.ids(expression.genes, mouse=expression.species == "mouse").astype(np.int64)

@@ -18,8 +18,9 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from ugrn.runtime.arrays import Array
 
 from ..backbones.mini import LearnedGenes, MiniBackbone, MiniConfig
 from ..model.streams import Context, encode
@@ -73,23 +74,26 @@ def evaluate(model: MiniBackbone, corpus: Corpus, config: PretrainConfig, batche
     sampler = Sampler(corpus, config, held_out=True)
     scores: dict[str, float] = {}
     for visible in sorted({1, 4, config.most_visible}):
-        error = spread = count = token_error = token_spread = 0.0
+        cells, tokens = np.zeros(3), np.zeros(3)
         for index in range(batches):
             batch = sampler.draw(EVAL_STEP + index, config.queries, visible)
             cellwise, tokenwise = predict(model, batch, config.queries)
-            weight = batch.counts.float()
-            error += float(((cellwise - batch.wanted).square() * weight).sum())
-            spread += float((batch.wanted.square() * weight).sum())
-            count += float(weight.sum())
+            cells += _sums(cellwise, batch.wanted, batch.counts)
             if tokenwise is not None:
-                few, part = batch.wanted[:, : config.queries], weight[:, : config.queries]
-                token_error += float(((tokenwise - few).square() * part).sum())
-                token_spread += float((few.square() * part).sum())
+                tokens += _sums(tokenwise, batch.wanted[:, : config.queries], batch.counts[:, : config.queries])
+        error, spread, count = cells.tolist()
         scores[f"mse_{visible}"] = error / count
         scores[f"r2_{visible}"] = 1.0 - error / spread
         if config.queries:
-            scores[f"token_r2_{visible}"] = 1.0 - token_error / token_spread
+            scores[f"token_r2_{visible}"] = 1.0 - float(tokens[0] / tokens[1])
     return scores
+
+
+def _sums(found: Tensor, wanted: Tensor, counts: Tensor) -> tuple[float, float, float]:
+    """Squared errors, squares, and the number of the values that count."""
+    weight = counts.float()
+    error, spread = (found - wanted).square() * weight, wanted.square() * weight
+    return float(error.sum()), float(spread.sum()), float(weight.sum())
 
 
 def _optimiser(model: MiniBackbone, config: PretrainConfig) -> torch.optim.Optimizer:
@@ -124,7 +128,7 @@ def _take_step(
 def pretrain(
     corpus: Corpus,
     symbols: list[str],
-    embeddings: NDArray[np.float32],
+    embeddings: Array,
     size: MiniConfig,
     config: PretrainConfig,
     resume_file: Path,

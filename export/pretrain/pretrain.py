@@ -17,10 +17,16 @@ from ugrn.runtime.files.atomic import replace_with
 from ..backbones.mini import MiniConfig
 from ..backbones.mini_checkpoint import METADATA_FILE, Checkpoint, save_checkpoint
 from .corpus import Corpus, add_description_rows, build_corpus, spectral_embeddings
-from .gene_sets import gene_set_embeddings
 from .loop import TrainingStatus, pretrain
 from .sampling import PretrainConfig
-from .vocabulary import Vocabulary, embed_descriptions, read_embeddings, read_vocabulary, write_embeddings
+from .vocabulary import (
+    Vocabulary,
+    embed_descriptions,
+    gene_set_embeddings,
+    read_embeddings,
+    read_vocabulary,
+    write_embeddings,
+)
 
 CONTEXT_RANKED = 256
 SETS_WEIGHT = 2.0  # of gene sets against names, in what description rows expect to move together
@@ -33,6 +39,9 @@ class Sizes:
     """Size of the backbone to train; the feed-forward blocks are twice as wide as the tokens.
 
     `spectral` is the number of co-expression components that join the gene embeddings.
+
+    Raises:
+        InputError: the heads do not divide the width.
     """
 
     width: int = 192
@@ -40,12 +49,7 @@ class Sizes:
     heads: int = 6
     spectral: int = 128
 
-    def check(self) -> None:
-        """Refuse sizes that do not fit together.
-
-        Raises:
-            InputError: the heads do not divide the width.
-        """
+    def __post_init__(self) -> None:
         if self.width % self.heads:
             message = f"width {self.width} is not a multiple of {self.heads} heads; choose another --width or --heads"
             raise InputError(message)
@@ -78,7 +82,7 @@ def pretrain_to_folder(
         gene_sets: GMT file of gene sets that describe the genes beside their names.
 
     Returns:
-        What is recorded of the run (``pretrained.json``).
+        The record of the run (``pretrained.json``).
 
     Raises:
         InputError: an input cannot be used, or `folder` holds a finished backbone.
@@ -92,20 +96,14 @@ def pretrain_to_folder(
     corpus = build_corpus(expression, vocabulary, seed=config.seed)
     notify(f"{len(corpus.cards)} sources, {len(corpus.values):,} rows, {len(vocabulary.symbols):,} genes")
     folder.mkdir(parents=True, exist_ok=True)
-    texts = _embeddings(gene_embeddings, vocabulary, folder, notify)
-    blocks = {"names": texts - texts.mean(0)}
-    described = NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name
-    if gene_sets is not None:
-        blocks["sets"] = gene_set_embeddings(gene_sets, vocabulary.names)
-        described += f"; gene sets of {gene_sets.name}"
+    blocks, described = _describe_genes(gene_embeddings, gene_sets, vocabulary, folder, notify)
     context = rank_context(corpus, vocabulary.symbols)
     spectral = spectral_embeddings(corpus, sizes.spectral, config.seed)
     if config.description_share > 0:
         corpus = _with_description_rows(corpus, blocks, described, config)
     blocks["expression"] = spectral
     tokens = np.concatenate([_unit(block) for block in blocks.values()], axis=1)
-    size = sizes.config(tokens.shape[1])
-    state = folder / "resume.pt"
+    size, state = sizes.config(tokens.shape[1]), folder / "resume.pt"
     backbone, held_out = pretrain(corpus, vocabulary.symbols, tokens, size, config, state, report, every)
     metadata = {
         "settings": asdict(config),
@@ -116,7 +114,7 @@ def pretrain_to_folder(
         "spectral_components": sizes.spectral,
         "licence": licence,
     }
-    pairwise = np.concatenate([_rows_of_one(_leading(block, PAIR_RANK)) for block in blocks.values()], axis=1)
+    pairwise = np.concatenate([leading_components(block, PAIR_RANK) for block in blocks.values()], axis=1)
     save_checkpoint(Checkpoint(backbone, {}, context, metadata, pairwise.astype(np.float16)), folder)
     state.unlink(missing_ok=True)
     return metadata
@@ -152,10 +150,27 @@ def _rows_of_one(block: Array) -> Array:
     return np.asarray(block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12), np.float32)
 
 
-def _leading(block: Array, rank: int) -> Array:
-    """The leading principal components of an already centred block ``[V, E]``: ``[V, at most rank]``."""
+def leading_components(block: Array, rank: int) -> Array:
+    """Leading principal components of a centred block ``[V, E]``: ``[V, at most rank]``, rows of length one or zero."""
     _, vectors = np.linalg.eigh(block.T @ block)
-    return np.asarray(block @ vectors[:, ::-1][:, :rank], np.float32)
+    return _rows_of_one(block @ vectors[:, ::-1][:, :rank])
+
+
+def _describe_genes(
+    gene_embeddings: Path | None,
+    gene_sets: Path | None,
+    vocabulary: Vocabulary,
+    folder: Path,
+    notify: Callable[[str], None],
+) -> tuple[dict[str, Array], str]:
+    """Centred blocks ``[V, E]`` of the genes' names and perhaps of gene sets, and their origin in words."""
+    texts = _embeddings(gene_embeddings, vocabulary, folder, notify)
+    blocks = {"names": texts - texts.mean(0)}
+    described = NAME_EMBEDDINGS if gene_embeddings is None else gene_embeddings.name
+    if gene_sets is not None:
+        blocks["sets"] = gene_set_embeddings(gene_sets, vocabulary.names)
+        described += f"; gene sets of {gene_sets.name}"
+    return blocks, described
 
 
 def _embeddings(given: Path | None, vocabulary: Vocabulary, folder: Path, notify: Callable[[str], None]) -> Array:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .corpus import Corpus
@@ -92,15 +91,5 @@ class Sampler:
             torch.from_numpy(self.corpus.values[rows[:, None], genes].astype(np.float32)),
             torch.from_numpy(panel),
             torch.from_numpy(np.nan_to_num(wanted)),
-            torch.from_numpy(~np.isnan(wanted) & ~_shown(genes, panel, vocabulary)),
+            torch.from_numpy(~np.isnan(wanted) & ~(genes[:, :, None] == panel).any(1)),
         )
-
-
-def _shown(genes: NDArray[np.int64], panel: NDArray[np.int64], vocabulary: int) -> NDArray[np.bool_]:
-    """Bool ``[B, P]``: which panel genes are among a row's visible genes."""
-    place = np.full(vocabulary, -1)
-    place[panel] = np.arange(len(panel))
-    shown = np.zeros((len(genes), len(panel)), bool)
-    row, column = np.nonzero(place[genes] >= 0)
-    shown[row, place[genes[row, column]]] = True
-    return shown

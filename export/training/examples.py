@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 
-from .negatives import Pairs, Regime, draw_negatives
+from .negatives import Regime, draw_negatives
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class TranslatorConfig:
 class LabelledPairs:
     """Pairs ``[N, 2]`` with labels ``[N]`` (1 edge, 0 negative) and a weight ``[N]`` that balances the classes."""
 
-    pairs: Pairs
+    pairs: Ids
     labels: Array
     weights: Array
 
@@ -62,7 +62,7 @@ class Examples:
     features: Mapping[str, Array]
 
 
-def split_edges(edges: Pairs, config: TranslatorConfig) -> tuple[LabelledPairs, LabelledPairs]:
+def split_edges(edges: Ids, config: TranslatorConfig) -> tuple[LabelledPairs, LabelledPairs]:
     """Training and validation pairs of edges ``[E, 2]`` that share no gene; edges between the two sides are left out.
 
     Raises:
@@ -88,18 +88,18 @@ def split_edges(edges: Pairs, config: TranslatorConfig) -> tuple[LabelledPairs, 
 
 
 def labelled(
-    edges: Pairs,
+    edges: Ids,
     genes: Ids,
     negatives: Regime,
     per_edge: int,
     rng: np.random.Generator,
-    known: Pairs | None = None,
+    known: Ids | None = None,
 ) -> LabelledPairs:
     """Edges ``[E, 2]`` with `per_edge` negatives each, weighted so that both classes weigh the same in total.
 
     Negatives are drawn among `genes` ``[G]`` and are none of the `known` edges ``[K, 2]``.
     """
-    drawn: list[Pairs] = []
+    drawn: list[Ids] = []
     blocked = edges if known is None else known
     for _ in range(per_edge):
         drawn.append(draw_negatives(edges, genes, negatives, rng, known=np.concatenate([blocked, *drawn])))

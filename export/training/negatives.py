@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Ids
 from ugrn.runtime.errors import InputError
@@ -19,17 +18,15 @@ Regime = Literal["random", "same-source", "degree-aware"]
 REGIMES: tuple[Regime, ...] = get_args(Regime)
 ROUNDS = 50
 
-Pairs = NDArray[np.int64]
-
 
 def draw_negatives(
-    edges: Pairs,
+    edges: Ids,
     genes: Ids,
     regime: Regime,
     rng: np.random.Generator,
-    known: Pairs | None = None,
+    known: Ids | None = None,
     sources: Ids | None = None,
-) -> Pairs:
+) -> Ids:
     """Draw one negative per edge.
 
     Args:
@@ -52,7 +49,7 @@ def draw_negatives(
         raise InputError(message)
     others = [each.max() for each in (known, sources) if each is not None and each.size]
     span = int(max(edges.max(), genes.max(), *others)) + 1
-    taken = {int(key) for key in _keys(edges if known is None else np.concatenate([edges, known]), span)}
+    taken = set(_keys(edges if known is None else np.concatenate([edges, known]), span).tolist())
     targets, share = genes, None
     if regime == "degree-aware":
         targets, degree = np.unique(edges[:, 1], return_counts=True)
@@ -77,5 +74,5 @@ def draw_negatives(
     return np.stack([keys // span, keys % span], axis=1)
 
 
-def _keys(pairs: Pairs, span: int) -> Ids:
+def _keys(pairs: Ids, span: int) -> Ids:
     return pairs[:, 0].astype(np.int64) * span + pairs[:, 1]

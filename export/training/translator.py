@@ -8,23 +8,21 @@ weigh the same whatever the number of negatives, so the training prevalence is 0
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ugrn.runtime import Scorer
-from ugrn.runtime.arrays import Array
+from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.files.pairs import PairsLike
 from ugrn.runtime.progress import Progress
 from ugrn.runtime.translator.translator import EMB, Translator
 
 from .calibration import choose_calibration
 from .examples import Examples, TranslatorConfig, auprc, labelled, split_edges
-from .mlp import stop_early, train_epochs
-from .negatives import Pairs
-from .product import fit_product, fit_shares
+from .parts import fit_product, fit_shares, stop_early, train_epochs
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Fit:
     """A fitted translator and its validation metrics."""
 
     translator: Translator
-    metrics: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any]
 
 
 def train_on_network(scorer: Scorer, edges: PairsLike, config: TranslatorConfig, progress: Progress) -> Fit:
@@ -52,7 +50,7 @@ def train_on_network(scorer: Scorer, edges: PairsLike, config: TranslatorConfig,
     ids = np.stack(resolved.gene_ids(rows), axis=1).astype(np.int64)
     embeddings = scorer.artifact.embeddings if config.embeddings else None
 
-    def features(pairs: Pairs) -> dict[str, Array]:
+    def features(pairs: Ids) -> dict[str, Array]:
         found = scorer.features_of_ids(pairs[:, 0], pairs[:, 1], progress)
         if embeddings is not None:
             left, right = (embeddings[pairs[:, side]].astype(np.float32) for side in (0, 1))
@@ -64,7 +62,7 @@ def train_on_network(scorer: Scorer, edges: PairsLike, config: TranslatorConfig,
     return Fit(fit.translator, fit.metrics | {"edges": used})
 
 
-def fit_on_edges(edges: Pairs, features: Callable[[Pairs], Mapping[str, Array]], config: TranslatorConfig) -> Fit:
+def fit_on_edges(edges: Ids, features: Callable[[Ids], Mapping[str, Array]], config: TranslatorConfig) -> Fit:
     """Fit a translator on edges ``[E, 2]`` and drawn negatives.
 
     Args:

@@ -1,6 +1,6 @@
 """The gene table that ships with the package: names and ids of the genes of human and mouse.
 
-Sources, dates and licences are in ``artifacts/genes/README.md``; `ugrn.export.pretrain.gene_table` builds it.
+Sources, dates and licences are in ``artifacts/genes/README.md``; `bench.gene_table` builds it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class GeneTable:
     """All genes, G of them, and their names.
 
     Args:
-        table: as `ugrn.export.pretrain.gene_table` makes it.
+        table: as `bench.gene_table` makes it.
 
     Attributes:
         symbols: G symbols, human genes first.

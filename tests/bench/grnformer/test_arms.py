@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from bench.grnformer.arms import ArmInputs, Wiring, describe, make_arm, of_states
+from bench.grnformer.arms import ArmInputs, Wiring, cosine, describe, make_arm, of_states
 from bench.grnformer.differences import ARMS, BY_STATE, LIKE
 
-from ugrn.export.networks.network import Network, cosine
+from ugrn.export.networks.network import Network
 
 GENES, CELLS, TOP = 30, 50, 4
 
@@ -192,3 +192,13 @@ def test_arms_that_are_missing_are_left_out(material: ArmInputs) -> None:
     for name in ("co-expression", "text", "both", "nothing"):
         with pytest.raises(ValueError, match=f"no arm '{name}'"):
             make_arm(name, ArmInputs(material.ugrn), None, 0)
+
+
+def test_cosine_against_a_plain_loop(random: np.random.Generator) -> None:
+    vectors = random.normal(size=(5, 4))
+    vectors[2] = 0.0
+    near = cosine(vectors)
+    for a in range(5):
+        for b in range(5):
+            lengths = np.sqrt((vectors[a] ** 2).sum() * (vectors[b] ** 2).sum())
+            assert near[a, b] == pytest.approx(vectors[a] @ vectors[b] / lengths if lengths else 0.0, abs=1e-6)

@@ -10,10 +10,9 @@ import pytest
 from bench.grnformer.baselines import predict_baselines
 from bench.grnformer.class_baselines import STRENGTHS, logistic
 from bench.grnformer.data import DrugClass, DrugResponse, Perturbations, TaskData
-from bench.grnformer.gene_vectors import GeneVectors, gene_vectors
 from bench.grnformer.metrics import METRICS, mean_change
 from bench.grnformer.penalties import RIDGE, ridge
-from bench.grnformer.perturbation_baselines import bilinear, filled, linear, nearest
+from bench.grnformer.perturbation_baselines import GeneVectors, bilinear, filled, gene_vectors, linear, nearest
 from bench.grnformer.response_baselines import PENALTIES, drug_kernel, kernel_ridge, kernels, line_kernel, solve
 from bench.grnformer.results import SCHEMA, results_of
 from bench.grnformer.splits import splits

@@ -15,7 +15,7 @@ from bench.grnformer import evaluation
 from bench.grnformer.__main__ import app, interrupted
 from bench.grnformer.data import DrugClass, DrugResponse, Perturbations, TaskData
 from bench.grnformer.differences import ARMS
-from bench.grnformer.plan import FOLDERS
+from bench.grnformer.files import FOLDERS
 from typer.testing import CliRunner
 
 from ugrn.cli.exits import exit_codes

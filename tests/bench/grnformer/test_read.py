@@ -11,9 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 from bench.grnformer.data import DrugClass, DrugResponse, Perturbations
-from bench.grnformer.drug_response import BY_CID, BY_NAME, DRUGS
+from bench.grnformer.drug_response import BY_CID, BY_NAME, DRUGS, fingerprints
 from bench.grnformer.files import read_table, require
-from bench.grnformer.fingerprints import fingerprints
 from bench.grnformer.perturbations import agreement, read_changes, read_fish, without_own
 from bench.grnformer.read import read_tasks
 

@@ -17,11 +17,9 @@ from ugrn.export.benchmark.metrics import (
     early_precision_ratio,
     interval,
     rank,
-    reliability,
     resampled_auprc,
     within_source_auprc,
 )
-from ugrn.export.training.calibration import calibration_error
 from ugrn.runtime.errors import InputError
 
 SEEDS = range(8)
@@ -223,26 +221,6 @@ def test_bad_columns_are_refused() -> None:
         within_source_auprc([0, 1], [1, np.nan], [0, 0], balanced=True)
     with pytest.raises(InputError, match="one value per pair"):
         rank([0, 1], [1, 2], [0, 0], balanced=True).auprc([1])
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_reliability_is_what_calibration_error_sums(seed: int) -> None:
-    pairs = made(seed)
-    probabilities = 1 / (1 + np.exp(-pairs.scores.astype(np.float64)))
-    weights = np.random.default_rng(seed).random(120)
-    for bins in (1, 4, 10, 200):
-        rows = reliability(pairs.labels, probabilities, weights, bins)
-        error = sum(row["weight"] * abs(row["observed"] - row["probability"]) for row in rows)
-        assert error == pytest.approx(calibration_error(pairs.labels, probabilities, weights, bins), abs=1e-12)
-        assert sum(row["weight"] for row in rows) == pytest.approx(1)
-    mean = reliability(pairs.labels, probabilities, weights, bins=1)[0]
-    assert mean["probability"] == pytest.approx(np.average(probabilities, weights=weights))
-    assert mean["observed"] == pytest.approx(np.average(pairs.labels, weights=weights))
-
-
-def test_reliability_leaves_out_groups_without_weight() -> None:
-    assert reliability([0, 1], [0.2, 0.6], [0, 2]) == [{"probability": 0.6, "observed": 1.0, "weight": 1.0}]
-    assert reliability([0, 1], [0.2, 0.6], [0, 0]) == reliability([], [], []) == []
 
 
 def test_ranking_says_what_it_is() -> None:

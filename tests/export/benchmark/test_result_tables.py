@@ -69,7 +69,7 @@ def test_paper_table_is_laid_out_like_the_papers() -> None:
         "| lofgof | mDC | – / – | – / – | – / – | 0.550 / – | – / – |"
     )
     assert "0.990" in tables.paper_table(results, panel=1000)
-    assert tables.paper_table(results, metric="EPR") == "No results."
+    assert tables.paper_table(results, panel=2000) == "No results."
 
 
 def test_controls_stand_beside_the_ensemble_and_the_oracle_never_wins() -> None:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from ugrn.export.networks.cell_networks import CellNetworks, is_cell_networks, write_cell_networks
-from ugrn.export.networks.network import Network
-from ugrn.export.networks.regulons import Regulons
+from ugrn.export.networks.network import Network, Regulons
 from ugrn.runtime.errors import InputError
 
 METADATA = {"artifact": "ab12", "cells": "cells.h5ad", "top_share": 0.05, "min_targets": 5, "network": {"edges": 9}}

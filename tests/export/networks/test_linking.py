@@ -13,8 +13,7 @@ import pytest
 import scipy.sparse as sp
 
 from tests.helpers.multiome import CELLS, Made, cell_names, make, write_h5ad, write_h5mu, write_tables
-from ugrn.export.networks.linking import LinkInputs, LinkSettings, LinkSummary, write_links
-from ugrn.export.networks.links import correlations
+from ugrn.export.networks.linking import LinkInputs, LinkSettings, LinkSummary, correlations, write_links
 from ugrn.export.networks.network_files import STRENGTHS, read_network
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames

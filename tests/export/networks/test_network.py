@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ugrn.export.networks.network import Network, coexpression, cosine, nearest, perturbed, rewired
+from ugrn.export.networks.network import Network, coexpression, nearest, perturbed, rewired
 
 
 def drawn(random: np.random.Generator, genes: int = 40, edges: int = 300) -> Network:
@@ -91,7 +91,7 @@ def test_nearest_against_a_plain_loop(random: np.random.Generator) -> None:
     assert pairs(nearest(likeness, full)) == pairs(full)
 
 
-def test_coexpression_and_cosine_against_plain_loops(random: np.random.Generator) -> None:
+def test_coexpression_against_a_plain_loop(random: np.random.Generator) -> None:
     values = random.normal(size=(30, 6))
     values[:, 3] = 2.0
     found = coexpression(values)
@@ -101,13 +101,6 @@ def test_coexpression_and_cosine_against_plain_loops(random: np.random.Generator
             assert found[a, b] == pytest.approx(expected, abs=1e-6)
     single = coexpression(values.astype(np.float32))
     np.testing.assert_allclose(single, found, atol=1e-5)
-    vectors = random.normal(size=(5, 4))
-    vectors[2] = 0.0
-    near = cosine(vectors)
-    for a in range(5):
-        for b in range(5):
-            lengths = np.sqrt((vectors[a] ** 2).sum() * (vectors[b] ** 2).sum())
-            assert near[a, b] == pytest.approx(vectors[a] @ vectors[b] / lengths if lengths else 0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 1.0])

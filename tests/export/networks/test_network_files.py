@@ -11,9 +11,8 @@ import polars as pl
 import pytest
 
 from ugrn.export.networks.cell_networks import write_cell_networks
-from ugrn.export.networks.network import Network
+from ugrn.export.networks.network import Network, Regulons
 from ugrn.export.networks.network_files import STRENGTHS, NetworkFile, read_network
-from ugrn.export.networks.regulons import Regulons
 from ugrn.runtime import NetworkSettings, load
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames

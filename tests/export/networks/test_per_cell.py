@@ -12,9 +12,14 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from ugrn.export.networks.basis import listed_basis, scored_basis
 from ugrn.export.networks.cell_networks import CellNetworks
-from ugrn.export.networks.per_cell import CellNetworkSettings, read_many_cells, write_per_cell
+from ugrn.export.networks.per_cell import (
+    CellNetworkSettings,
+    listed_basis,
+    read_many_cells,
+    scored_basis,
+    write_per_cell,
+)
 from ugrn.export.networks.reference import write_from_reference
 from ugrn.export.networks.summary import CellNetworkSummary
 from ugrn.runtime import NetworkSettings, load

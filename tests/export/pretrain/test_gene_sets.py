@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ugrn.export.pretrain.gene_sets import gene_set_embeddings
+from ugrn.export.pretrain.vocabulary import gene_set_embeddings
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.names import GeneNames
 

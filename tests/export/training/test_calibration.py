@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ugrn.export.training.calibration import brier, calibration_error, choose_calibration
+from ugrn.export.training.calibration import brier, calibration_error, choose_calibration, reliability
 from ugrn.runtime.translator.translator import sigmoid
 
 
@@ -52,3 +52,26 @@ def test_calibration_error_against_plain_loops() -> None:
     assert brier(labels, p, np.ones(1000)) == pytest.approx(
         np.mean([(a - b) ** 2 for a, b in zip(labels, p, strict=True)])
     )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_reliability_is_what_calibration_error_sums(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(120) < 0.4).astype(np.int64)
+    probabilities = 1 / (1 + np.exp(-np.round(rng.normal(size=120) + labels, rng.integers(2))))
+    weights = rng.random(120)
+    for bins in (1, 4, 10, 200):
+        rows = reliability(labels, probabilities, weights, bins)
+        error = sum(row["weight"] * abs(row["observed"] - row["probability"]) for row in rows)
+        assert error == pytest.approx(calibration_error(labels, probabilities, weights, bins), abs=1e-12)
+        assert sum(row["weight"] for row in rows) == pytest.approx(1)
+    mean = reliability(labels, probabilities, weights, bins=1)[0]
+    assert mean["probability"] == pytest.approx(np.average(probabilities, weights=weights))
+    assert mean["observed"] == pytest.approx(np.average(labels, weights=weights))
+
+
+def test_reliability_leaves_out_groups_without_weight() -> None:
+    labels, probabilities = np.array([0, 1]), np.array([0.2, 0.6])
+    expected = [{"probability": 0.6, "observed": 1.0, "weight": 1.0}]
+    assert reliability(labels, probabilities, np.array([0, 2])) == expected
+    assert reliability(labels, probabilities, np.zeros(2)) == reliability(*np.zeros((3, 0))) == []

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from bench.gene_table import build_gene_table, write_gene_table
 from polars.testing import assert_frame_equal
 
-from ugrn.export.pretrain.gene_table import build_gene_table, write_gene_table
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.table import GeneTable
 

@@ -1,6 +1,6 @@
 """Build the gene table that ships with the package (`ugrn.runtime.genes.table` reads it).
 
-    python -m ugrn.export.pretrain.gene_table GENES artifacts/genes/names.parquet
+    python -m bench.gene_table GENES artifacts/genes/names.parquet
 
 `GENES` is a folder with the tables of HGNC (``hgnc_genes.tsv.gz``), NCBI gene_info (``human.parquet``,
 ``mouse.parquet``) and MGI (``mgi_mouse_genes.tsv.gz``, ``mgi_human_mouse_homologs.tsv.gz``). What HGNC and MGI say of a
@@ -14,9 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
+from ugrn.export.pretrain.vocabulary import gene_file
 from ugrn.runtime.files.atomic import replace_with
-
-from .vocabulary import gene_file
 
 NAME_LISTS = ("previous", "aliases", "synonyms")
 SCHEMA: dict[str, pl.DataType] = {
