@@ -49,7 +49,7 @@ def edges_with_curves(edges: ReportEdges, usable: NDArray[np.bool_], count: int)
     return np.sort(places[chosen]).astype(np.int32)
 
 
-def compute_curves(scorer: Scorer, edges: ReportEdges, count: int, report: Progress) -> Curves:
+def compute_curves(scorer: Scorer, edges: ReportEdges, count: int, progress: Progress) -> Curves:
     """Curves of at most `count` edges; edges with genes that the artifact does not know have none."""
     ids = scorer.artifact.names.ids(edges.genes)
     source, target = ids[edges.source], ids[edges.target]
@@ -58,5 +58,5 @@ def compute_curves(scorer: Scorer, edges: ReportEdges, count: int, report: Progr
     if not len(chosen):
         empty = (np.empty((0, len(levels)), np.float32) for levels in (manifest.vvp_levels, manifest.gdt_levels))
         return Curves(chosen, *empty)
-    found = scorer.features_of_ids(source[chosen], target[chosen], report)
+    found = scorer.features_of_ids(source[chosen], target[chosen], progress)
     return Curves(chosen, found["vvp"], found["gdt"])

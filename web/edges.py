@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.results import scan_results
 from ugrn.runtime.files.tables import ENDS
+from ugrn.runtime.files.text import UNREADABLE_TABLE
 
 PROBABILITY = "probability"
 FEATURE = re.compile(r"(vvp|gdt)_\d+")
@@ -74,7 +75,7 @@ def read_edges(path: Path, top: int) -> ReportEdges:
         strongest = _strongest(shown, top, total)
     except InputError:
         raise
-    except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except UNREADABLE_TABLE as error:
         message = f"{path}: not readable as a table of edges ({error}); run 'ugrn score' or 'ugrn network' again"
         raise InputError(message) from error
     hidden = tuple(name for name in columns if name not in (*ENDS, PROBABILITY, *numbers))

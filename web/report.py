@@ -87,7 +87,7 @@ def write_report(
     output: Path,
     scorer: Scorer,
     settings: ReportSettings = ReportSettings(),  # noqa: B008 - frozen
-    report: Progress = silent,
+    progress: Progress = silent,
 ) -> ReportSummary:
     """Write the report of a result.
 
@@ -96,7 +96,7 @@ def write_report(
         output: ``.html``.
         scorer: of the artifact that the result was made with.
         settings: what to show.
-        report: called with edges whose curves are computed, and these in all.
+        progress: called with edges whose curves are computed, and these in all.
 
     Raises:
         InputError: result, sidecar, output or a setting cannot be used.
@@ -105,7 +105,7 @@ def write_report(
     _check_output(output, result)
     edges, sidecar = read_edges(result, settings.top), read_sidecar(result)
     count, notes = _plan_curves(scorer, sidecar, settings)
-    curves = compute_curves(scorer, edges, count, report)
+    curves = compute_curves(scorer, edges, count, progress)
     notes = [*_left_out(edges), *notes]
     data = _data(edges, lay_out(edges), curves, scorer, settings) | {"file": result.name}
     page = _page(result.name, data, notes, scorer, sidecar)

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Ids
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.hdf5 import UNREADABLE_HDF5
+from ugrn.runtime.files.text import UNREADABLE_TABLE
 
 KEY = ("dataset", "network", "panel")
 
@@ -144,7 +146,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
             message = f"{sum(table.null_count().row(0))} empty cells"
             raise ValueError(message)
         return table
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (ValueError, *UNREADABLE_TABLE) as error:
         message = f"{path}: {error}; expected a Parquet table with the columns {', '.join(columns)}, none empty"
         raise InputError(message) from error
 
@@ -157,7 +159,7 @@ def _expression(path: Path, symbols: list[str]) -> NDArray[np.float32]:
             if values.ndim != 2 or values.shape[1] != len(genes):
                 message = f"values of shape {values.shape} for {len(genes)} genes"
                 raise ValueError(message)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE_HDF5 as error:
         message = f"{path}: {error}; expected HDF5 with 'values' (cells x genes) and 'genes'"
         raise InputError(message) from error
     out = np.full((len(values), len(symbols)), np.nan, np.float32)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.cells import open_cells
-from ugrn.runtime.files.matrices import read_dense
+from ugrn.runtime.files.hdf5 import UNREADABLE_HDF5
+from ugrn.runtime.files.matrices import open_matrix, read_dense
 from ugrn.runtime.genes.table import gene_table
 
 from .vocabulary import Vocabulary
@@ -162,7 +162,7 @@ def read_expression(path: Path) -> Expression:
             genes = [str(name) for name in file["genes"].asstr()[:]]
             matrix = _read_matrix(file, len(genes))
             metadata = {key: str(value) for key, value in file.attrs.items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE_HDF5 as error:
         message = (
             f"{path}: cannot be read as expression ({error}); expected HDF5 with 'genes' and either "
             "'values' or 'data', 'indices', 'indptr', or an .h5ad file"
@@ -228,16 +228,13 @@ def build_corpus(
 def _read_matrix(file: h5py.File, genes: int) -> NDArray[np.float32]:
     """Rows x genes, from either layout; a matrix that does not fit its genes is a ValueError."""
     if "values" in file:
-        matrix = np.asarray(file["values"][:], np.float32)
+        matrix = open_matrix(file["values"], (0, 0))
     else:
-        parts = (file["data"][:], file["indices"][:], file["indptr"][:])
-        sparse = sp.csr_matrix(parts, shape=(len(parts[2]) - 1, genes))
-        sparse.check_format(full_check=True)
-        matrix = np.asarray(sparse.toarray(), np.float32)
-    if matrix.ndim != 2 or matrix.shape[1] != genes:
+        matrix = open_matrix(file, (len(file["indptr"]) - 1, genes))
+    if matrix.shape[1] != genes:
         message = f"a matrix of shape {matrix.shape} for {genes} genes"
         raise ValueError(message)
-    return matrix
+    return read_dense(matrix)
 
 
 def _read_h5ad(path: Path) -> Expression:

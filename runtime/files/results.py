@@ -22,9 +22,9 @@ from polars.io.plugins import register_io_source
 
 from ..errors import InputError, PairListError
 from .atomic import replace_with
-from .formats import OutputFormat, full_suffix
 from .graphs import write_graphml, write_sif
-from .hdf5 import PACKED, UNREADABLE, point_into, read_genes, write_genes
+from .hdf5 import PACKED, UNREADABLE_HDF5, point_into, read_genes, write_genes
+from .outputs import OutputFormat, full_suffix
 from .tables import CHUNK_ROWS, ENDS, Batch, EdgeTable, frame_schema, frames, named
 
 EDGES = "edges"
@@ -79,9 +79,8 @@ def _io_source(table: EdgeTable) -> Callable[..., Iterator[pl.DataFrame]]:
 
 
 def _write_hdf5(table: EdgeTable, path: Path) -> None:
-    packed: dict[str, Any] = PACKED | {"chunks": (min(CHUNK_ROWS, len(table)),)}
-    if len(table) == 0:  # nothing to cut into chunks
-        packed = {}
+    chunks = (min(CHUNK_ROWS, len(table)),)
+    packed: dict[str, Any] = PACKED | {"chunks": chunks} if len(table) else {}  # of no rows there are no chunks
     kinds = {name: _stored(dtype) for name, dtype in table.schema.items()}
     with h5py.File(path, "w") as file:
         write_genes(file, table.genes)
@@ -161,7 +160,7 @@ def read_hdf5(path: Path) -> tuple[list[str], Batch]:
             genes, edges = read_genes(file), file[EDGES]
             source, target = (edges[name][:] for name in ENDS)
             columns = pl.DataFrame([_column(name, each) for name, each in edges.items() if name not in ENDS])
-    except UNREADABLE as error:
+    except UNREADABLE_HDF5 as error:
         message = (
             f"{path}: not readable as a result ({error}); expected /genes/symbol, /edges/source and /edges/target, "
             "as ugrn writes them"

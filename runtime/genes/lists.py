@@ -5,7 +5,6 @@ Names that cannot be used are rejected with a reason, never dropped.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ from ..arrays import Codes
 from ..errors import GeneListError
 from ..files.annotations import UnreadableCells
 from ..files.cells import open_cells
-from ..files.text import STANDARD_INPUT, is_readable, open_text
+from ..files.text import STANDARD_INPUT, UNREADABLE_TEXT, is_readable, open_text
 from .matches import FAULTS, Matches
 from .names import GeneNames
 from .pairs import format_counts
@@ -215,7 +214,7 @@ def _read_lines(path: Path, label: str) -> tuple[list[int], list[str]]:
     try:
         with open_text(path) as file:
             text = file.read().decode("utf-8-sig")
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+    except UNREADABLE_TEXT as error:
         message = f"{path}: not a readable text file ({error}); expected the {label}, one gene per line, in UTF-8"
         raise GeneListError(message) from error
     found = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
