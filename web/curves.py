@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugrn.runtime import Scorer
+from ugrn.runtime.arrays import Array, Codes
 from ugrn.runtime.progress import Progress
 
 from .edges import ReportEdges
@@ -23,20 +24,20 @@ class Curves:
         gradient: float32 ``[n, T]``, GDT at each of its levels.
     """
 
-    edges: NDArray[np.int32]
-    response: NDArray[np.float32]
-    gradient: NDArray[np.float32]
+    edges: Codes
+    response: Array
+    gradient: Array
 
     def __len__(self) -> int:
         return len(self.edges)
 
 
-def edges_with_curves(edges: ReportEdges, usable: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
+def edges_with_curves(edges: ReportEdges, usable: NDArray[np.bool_], count: int) -> Codes:
     """Places of the edges that get curves: the strongest of every source, then the strongest of all, `count` at most.
 
     Args:
         edges: N of them, the strongest first.
-        usable: ``[N]``, whether the artifact knows both genes.
+        usable: ``[N]``, True where the artifact knows both genes.
         count: at most.
 
     Returns:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Array, Codes
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.results import scan_results
 from ugrn.runtime.files.tables import ENDS
@@ -35,9 +35,9 @@ class ReportEdges:
     """
 
     genes: list[str]
-    source: NDArray[np.int32]
-    target: NDArray[np.int32]
-    columns: Mapping[str, NDArray[np.float32]]
+    source: Codes
+    target: Codes
+    columns: Mapping[str, Array]
     total: int
     unscored: int
     hidden: tuple[str, ...]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import networkx as nx
 import numpy as np
-from numpy.typing import NDArray
+
+from ugrn.runtime.arrays import Array, Codes
 
 from .edges import ReportEdges
 
@@ -25,9 +26,9 @@ class Layout:
     """
 
     edges: int
-    genes: NDArray[np.int32]
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
+    genes: Codes
+    x: Array
+    y: Array
 
 
 def lay_out(edges: ReportEdges, count: int = MOST_EDGES) -> Layout:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
 from ugrn.runtime import Scorer
+from ugrn.runtime.arrays import Array, Codes
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.atomic import replace_with
 from ugrn.runtime.files.outputs import check_written
@@ -179,7 +179,7 @@ def _data(
     }
 
 
-def _packed(values: NDArray[np.int32] | NDArray[np.float32]) -> str:
+def _packed(values: Codes | Array) -> str:
     """Numbers as base64 of little-endian int32 or float32, row by row."""
     kind = "<i4" if values.dtype.kind == "i" else "<f4"
     return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode("ascii")

@@ -71,7 +71,7 @@ class CellReader:
         """The place of the genes' names, and the names: a symbol column or ``var_names``, of which most are known.
 
         Args:
-            ids: vocabulary rows of names, -1 where one is not known.
+            ids: vocabulary rows ``[N]`` of N names, -1 where one is not known.
             matrix: whose genes.
         """
         table = self.var(matrix)

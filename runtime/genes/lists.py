@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from ..errors import GeneListError
 from ..files.annotations import UnreadableCells
 from ..files.cells import open_cells
 from ..files.text import STANDARD_INPUT, UNREADABLE_TEXT, is_readable, open_text
-from .matches import FAULTS, Matches
+from .matches import FAULTS, Matches, count_reasons
 from .names import GeneNames
 from .pairs import format_counts
 
@@ -38,6 +37,7 @@ class GeneList:
         names: N names as written.
         lines: line of each (of a Python list: its place), 1 is the first.
         matches: what became of the distinct names.
+        ids: int32 ``[N]``, vocabulary row of each name, -1 where it was not matched.
         reason: uint8 ``[N]`` into `REASONS`; 0 where the gene is used.
         column: of a file of cells, where the names were found; else empty.
     """
@@ -46,28 +46,18 @@ class GeneList:
     names: list[str]
     lines: list[int]
     matches: Matches
+    ids: Codes
     reason: NDArray[np.uint8]
     column: str = ""
 
-    @cached_property
-    def ids(self) -> Codes:
-        """Int32 ``[N]``, vocabulary row of each name, -1 where it was not matched."""
-        return self.matches.ids[self.matches.places(self.names)]
-
-    def _as_a_table(self) -> str:
-        """That the list looks like a table, as a part of a message; empty where it does not."""
-        tables = sum("," in name or "\t" in name for name in self.names)
-        return "; these lines look like a table: give one of its columns" if 2 * tables > len(self.names) else ""
-
     def used(self) -> tuple[list[str], Codes]:
-        """Names and vocabulary rows of the genes that are used, in the list's order."""
+        """Names and vocabulary rows ``[n]`` of the genes that are used, in the list's order."""
         rows = np.flatnonzero(self.reason == 0)
         return [self.names[row] for row in rows], self.ids[rows]
 
     def counts(self) -> dict[str, int]:
         """Rejected names by reason."""
-        found = np.bincount(self.reason, minlength=len(REASONS))
-        return {reason: int(n) for reason, n in zip(REASONS[1:], found[1:], strict=True) if n}
+        return count_reasons(self.reason, REASONS)
 
     def require(self, names: GeneNames, strict: bool = False) -> None:
         """Refuse a list of which nothing can be used or, with `strict`, not everything.
@@ -80,10 +70,12 @@ class GeneList:
             return
         why = "strict asks for none of these" if usable else "none is left to score"
         where = f" (from {self.column})" if self.column else ""
+        tables = sum("," in name or "\t" in name for name in self.names)
+        hint = "; these lines look like a table: give one of its columns" if 2 * tables > len(self.names) else ""
         message = (
             f"{len(self.names) - usable} of {len(self.names)} {self.label}{where} cannot be used "
             f"({format_counts(self.counts())}){names.format_unmatched(self.matches)}; {why}: "
-            f"expected names of genes, one per line{self._as_a_table()}"
+            f"expected names of genes, one per line{hint}"
         )
         raise GeneListError(message)
 
@@ -112,38 +104,29 @@ def read_genes(label: str, genes: GenesLike | None, names: GeneNames) -> GeneLis
     Raises:
         GeneListError: the list cannot be read, or is empty.
     """
-    column = ""
-    if isinstance(genes, str | Path) and not is_readable(Path(genes)):
+    path, column = Path(genes) if isinstance(genes, str | Path) else None, ""
+    if path is not None and not is_readable(path):
         message = f"{genes}: no such file; expected the {label}, one gene per line (.txt, also .gz), or cells (.h5ad)"
         raise GeneListError(message)
-    if isinstance(genes, str | Path) and Path(genes).suffix == ".h5ad":
-        column, written = _of_cells(Path(genes), names)
-        lines = list(range(1, len(written) + 1))
-    elif isinstance(genes, str | Path):
-        lines, written = _read_lines(Path(genes), label)
+    lines: list[int] = []
+    if path is None:
+        written = _stripped(label, names.symbols if genes is None else genes)
+    elif path.suffix == ".h5ad":
+        column, written = _of_cells(path, names)
     else:
-        written = list(names.symbols if genes is None else genes)
-        lines = list(range(1, len(written) + 1))
-        if not all(isinstance(name, str) for name in written):
-            message = (
-                f"{label}: expected gene names as text, found {next(n for n in written if not isinstance(n, str))!r}"
-            )
-            raise GeneListError(message)
-        written = [name.strip() for name in written]
+        lines, written = _read_lines(path, label)
     if not written:
-        message = (
-            f"{label}{f' ({genes})' if isinstance(genes, str | Path) else ''}: no genes found; expected one per line"
-        )
+        message = f"{label}{f' ({path})' if path else ''}: no genes found; expected one per line"
         raise GeneListError(message)
     matches = names.match(written)
     place = matches.places(written)
     ids, faults = matches.ids[place], matches.faults[place]
-    again = np.ones(len(ids), bool)
-    again[np.unique(ids, return_index=True)[1]] = False
-    reason = np.where(again, DUPLICATE, 0)
+    reason = np.full(len(ids), DUPLICATE)
+    reason[np.unique(ids, return_index=True)[1]] = 0
     reason[faults > 0] = EMPTY + faults[faults > 0]
     reason[[not name for name in written]] = EMPTY
-    return GeneList(label, written, lines, matches, reason.astype(np.uint8), column)
+    lines = lines or list(range(1, len(written) + 1))
+    return GeneList(label, written, lines, matches, ids, reason.astype(np.uint8), column)
 
 
 @dataclass(frozen=True)
@@ -160,7 +143,7 @@ class NetworkGenes:
 
     @property
     def pairs(self) -> int:
-        """How many pairs are scored."""
+        """Number of pairs that are scored."""
         return len(self.sources.used()[1]) * len(self.targets.used()[1]) - self.self_pairs
 
     def require(self, names: GeneNames, strict: bool = False) -> None:
@@ -180,7 +163,7 @@ class NetworkGenes:
         return {each.label: each.counts() for each in (self.sources, self.targets) if each.counts()}
 
     def notes(self) -> dict[str, str]:
-        """What the names were matched as, by list; only lists that do not hold plain symbols alone."""
+        """`Matches.note` of the names, by list; only lists that do not hold plain symbols alone."""
         return {each.label: each.matches.note() for each in (self.sources, self.targets) if each.matches.note()}
 
     def columns(self) -> dict[str, str]:
@@ -198,6 +181,16 @@ def read_network_genes(sources: GenesLike | None, targets: GenesLike | None, nam
         message = "standard input (-) can be read once; give one of the two lists as a file"
         raise GeneListError(message)
     return NetworkGenes(read_genes("sources", sources, names), read_genes("targets", targets, names))
+
+
+def _stripped(label: str, genes: Iterable[object]) -> list[str]:
+    """Names from Python."""
+    written = list(genes)
+    for name in written:
+        if not isinstance(name, str):
+            message = f"{label}: expected gene names as text, found {name!r}"
+            raise GeneListError(message)
+    return [str(name).strip() for name in written]
 
 
 def _of_cells(path: Path, names: GeneNames) -> tuple[str, list[str]]:
