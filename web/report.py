@@ -33,8 +33,7 @@ from .about import (
 )
 from .curves import Curves, compute_curves
 from .document import document, page_text
-from .edges import ReportEdges, read_edges
-from .layout import MOST_EDGES, Layout, lay_out
+from .edges import MOST_EDGES, Layout, ReportEdges, lay_out, read_edges
 
 SCRIPTS = ("elements.js", "base.js", "genes.js", "curves.js", "network.js", "table.js", "main.js")
 CURVES = 1000

@@ -104,19 +104,19 @@ def read_genes(label: str, genes: GenesLike | None, names: GeneNames) -> GeneLis
     Raises:
         GeneListError: the list cannot be read, or is empty.
     """
-    path, column = Path(genes) if isinstance(genes, str | Path) else None, ""
-    if path is not None and not is_readable(path):
+    column, lines = "", list[int]()
+    if not isinstance(genes, str | Path):
+        written = _stripped(label, names.symbols if genes is None else genes)
+    elif not is_readable(Path(genes)):
         message = f"{genes}: no such file; expected the {label}, one gene per line (.txt, also .gz), or cells (.h5ad)"
         raise GeneListError(message)
-    lines: list[int] = []
-    if path is None:
-        written = _stripped(label, names.symbols if genes is None else genes)
-    elif path.suffix == ".h5ad":
-        column, written = _of_cells(path, names)
+    elif Path(genes).suffix == ".h5ad":
+        column, written = _of_cells(Path(genes), names)
     else:
-        lines, written = _read_lines(path, label)
+        lines, written = _read_lines(Path(genes), label)
     if not written:
-        message = f"{label}{f' ({path})' if path else ''}: no genes found; expected one per line"
+        where = f" ({genes})" if isinstance(genes, str | Path) else ""
+        message = f"{label}{where}: no genes found; expected one per line"
         raise GeneListError(message)
     matches = names.match(written)
     place = matches.places(written)
@@ -184,13 +184,14 @@ def read_network_genes(sources: GenesLike | None, targets: GenesLike | None, nam
 
 
 def _stripped(label: str, genes: Iterable[object]) -> list[str]:
-    """Names from Python."""
-    written = list(genes)
-    for name in written:
+    """Names without white space around them; each must be a text."""
+    written = []
+    for name in genes:
         if not isinstance(name, str):
             message = f"{label}: expected gene names as text, found {name!r}"
             raise GeneListError(message)
-    return [str(name).strip() for name in written]
+        written.append(name.strip())
+    return written
 
 
 def _of_cells(path: Path, names: GeneNames) -> tuple[str, list[str]]:
