@@ -28,9 +28,6 @@ class Curves:
     response: Array
     gradient: Array
 
-    def __len__(self) -> int:
-        return len(self.edges)
-
 
 def edges_with_curves(edges: ReportEdges, usable: NDArray[np.bool_], count: int) -> Codes:
     """Places of the edges that get curves: the strongest of every source, then the strongest of all, `count` at most.

@@ -109,7 +109,7 @@ def write_report(
     data = _data(edges, lay_out(edges), curves, scorer, settings) | {"file": result.name}
     page = _page(result.name, data, notes, scorer, sidecar)
     replace_with(output, lambda part: part.write_text(page, encoding="utf-8"))
-    return ReportSummary(output, len(edges), len(curves), tuple(notes))
+    return ReportSummary(output, len(edges), len(curves.edges), tuple(notes))
 
 
 def _check_output(output: Path, result: Path) -> None:

@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, cast
 import h5py
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
 from ..errors import InputError, PairListError
@@ -97,7 +96,8 @@ def _write_hdf5(table: EdgeTable, path: Path) -> None:
             start = span.stop
             edges["source"][span], edges["target"][span] = source, target
             for column in columns:
-                edges[column.name][span] = _values(column.cast(kinds[column.name]))
+                values = column.cast(kinds[column.name])
+                edges[column.name][span] = (values.fill_null("") if values.dtype == pl.String else values).to_numpy()
 
 
 def _stored(dtype: pl.DataType) -> pl.DataType:
@@ -105,12 +105,6 @@ def _stored(dtype: pl.DataType) -> pl.DataType:
     if dtype == pl.Float32:
         return pl.Float32()
     return pl.Float64() if dtype.is_numeric() else pl.String()
-
-
-def _values(column: pl.Series) -> NDArray[Any]:
-    if column.dtype == pl.String:
-        return np.array(column.fill_null("").to_list(), dtype=object)
-    return column.to_numpy()
 
 
 def scan_results(path: Path) -> pl.LazyFrame:

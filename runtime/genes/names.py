@@ -69,9 +69,9 @@ class GeneNames:
             return Matches(distinct, exact, kinds, np.where(exact < 0, UNKNOWN, 0), {})
         return self._match_by_table(distinct, exact, gene_table(), mouse)
 
-    def near(self, name: str, limit: int = 3) -> list[str]:
-        """Known names that look like an unknown one, best first."""
-        found = difflib.get_close_matches(name.upper(), self._looked_like, n=limit, cutoff=0.75)
+    def near(self, name: str) -> list[str]:
+        """Known names that look like an unknown one, best first: three at most."""
+        found = difflib.get_close_matches(name.upper(), self._looked_like, n=3, cutoff=0.75)
         return list(dict.fromkeys(self.symbols[self._looked_like[match]] for match in found))
 
     def suggestions(self, matches: Matches, most: int = NEAR_MATCHES) -> dict[str, list[str]]:
