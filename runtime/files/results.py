@@ -129,6 +129,8 @@ def scan_results(path: Path) -> pl.LazyFrame:
     separator = "\t" if suffix.startswith(".tsv") else ","
     header = pl.read_csv(path, separator=separator, n_rows=0).columns
     known = {name: pl.String for name in ENDS if name in header}  # a gene may be called 7
+    if suffix.endswith(".gz"):  # unpacked once, not for every query
+        return pl.read_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None).lazy()
     return pl.scan_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None)
 
 
