@@ -228,13 +228,13 @@ def build_corpus(
 def _read_matrix(file: h5py.File, genes: int) -> NDArray[np.float32]:
     """Rows x genes, from either layout; a matrix that does not fit its genes is a ValueError."""
     if "values" in file:
-        matrix = open_matrix(file["values"], (0, 0))
+        matrix = np.asarray(file["values"][:], np.float32)
     else:
-        matrix = open_matrix(file, (len(file["indptr"]) - 1, genes))
-    if matrix.shape[1] != genes:
+        matrix = read_dense(open_matrix(file, (len(file["indptr"]) - 1, genes)))
+    if matrix.ndim != 2 or matrix.shape[1] != genes:
         message = f"a matrix of shape {matrix.shape} for {genes} genes"
         raise ValueError(message)
-    return read_dense(matrix)
+    return matrix
 
 
 def _read_h5ad(path: Path) -> Expression:
