@@ -18,7 +18,7 @@ from ugrn.runtime import Scorer
 from ugrn.runtime.engine.session import CPU_BUDGET_MB
 from ugrn.runtime.engine.states import read_states
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.formats import format_suffix, full_suffix
+from ugrn.runtime.files.outputs import format_suffix, full_suffix
 
 from .console import Console, reader_may_leave
 

@@ -9,7 +9,7 @@ import polars as pl
 import typer
 
 from ugrn.runtime import ScoreSettings, Summary, load
-from ugrn.runtime.files.formats import LAYOUTS
+from ugrn.runtime.files.outputs import LAYOUTS
 from ugrn.runtime.files.results import scan_results
 from ugrn.runtime.files.tables import ENDS
 from ugrn.runtime.genes.pairs import format_counts

@@ -15,7 +15,7 @@ from .artifact.library import find_artifact
 from .engine.probe import Features, Prober
 from .engine.session import RuntimeSettings
 from .engine.states import CellState, in_state
-from .files.formats import OutputFormat
+from .files.outputs import OutputFormat
 from .files.pairs import PairsLike, read_pairs
 from .files.tables import frame
 from .genes.lists import GenesLike, NetworkGenes, read_network_genes

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ugrn.runtime import Scorer
+from ugrn.runtime.arrays import Array, Codes
 from ugrn.runtime.progress import Progress
 
 from .edges import ReportEdges
@@ -23,20 +24,17 @@ class Curves:
         gradient: float32 ``[n, T]``, GDT at each of its levels.
     """
 
-    edges: NDArray[np.int32]
-    response: NDArray[np.float32]
-    gradient: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.edges)
+    edges: Codes
+    response: Array
+    gradient: Array
 
 
-def edges_with_curves(edges: ReportEdges, usable: NDArray[np.bool_], count: int) -> NDArray[np.int32]:
+def edges_with_curves(edges: ReportEdges, usable: NDArray[np.bool_], count: int) -> Codes:
     """Places of the edges that get curves: the strongest of every source, then the strongest of all, `count` at most.
 
     Args:
         edges: N of them, the strongest first.
-        usable: ``[N]``, whether the artifact knows both genes.
+        usable: ``[N]``, True where the artifact knows both genes.
         count: at most.
 
     Returns:
@@ -49,7 +47,7 @@ def edges_with_curves(edges: ReportEdges, usable: NDArray[np.bool_], count: int)
     return np.sort(places[chosen]).astype(np.int32)
 
 
-def compute_curves(scorer: Scorer, edges: ReportEdges, count: int, report: Progress) -> Curves:
+def compute_curves(scorer: Scorer, edges: ReportEdges, count: int, progress: Progress) -> Curves:
     """Curves of at most `count` edges; edges with genes that the artifact does not know have none."""
     ids = scorer.artifact.names.ids(edges.genes)
     source, target = ids[edges.source], ids[edges.target]
@@ -58,5 +56,5 @@ def compute_curves(scorer: Scorer, edges: ReportEdges, count: int, report: Progr
     if not len(chosen):
         empty = (np.empty((0, len(levels)), np.float32) for levels in (manifest.vvp_levels, manifest.gdt_levels))
         return Curves(chosen, *empty)
-    found = scorer.features_of_ids(source[chosen], target[chosen], report)
+    found = scorer.features_of_ids(source[chosen], target[chosen], progress)
     return Curves(chosen, found["vvp"], found["gdt"])

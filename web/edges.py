@@ -1,4 +1,4 @@
-"""The strongest edges of a result, as the page holds them: names numbered, numbers in columns."""
+"""The strongest edges of a result, as the page holds them: names numbered, numbers in columns, genes laid out."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ugrn.runtime.arrays import Array, Codes
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.results import scan_results
 from ugrn.runtime.files.tables import ENDS
+from ugrn.runtime.files.text import UNREADABLE_TABLE
 
 PROBABILITY = "probability"
 FEATURE = re.compile(r"(vvp|gdt)_\d+")
+MOST_EDGES = 2000
+STEPS, MOST_WORK = 50, 60_000  # iterations, and iterations times genes; the time grows with the square of the genes
 
 
 @dataclass(frozen=True)
@@ -34,15 +38,31 @@ class ReportEdges:
     """
 
     genes: list[str]
-    source: NDArray[np.int32]
-    target: NDArray[np.int32]
-    columns: Mapping[str, NDArray[np.float32]]
+    source: Codes
+    target: Codes
+    columns: Mapping[str, Array]
     total: int
     unscored: int
     hidden: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.source)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Places of the genes of the strongest edges.
+
+    Attributes:
+        edges: number of edges that it is made for.
+        genes: int32 ``[G]`` into the page's genes.
+        x, y: float32 ``[G]``.
+    """
+
+    edges: int
+    genes: Codes
+    x: Array
+    y: Array
 
 
 def read_edges(path: Path, top: int) -> ReportEdges:
@@ -74,7 +94,7 @@ def read_edges(path: Path, top: int) -> ReportEdges:
         strongest = _strongest(shown, top, total)
     except InputError:
         raise
-    except (pl.exceptions.PolarsError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except UNREADABLE_TABLE as error:
         message = f"{path}: not readable as a table of edges ({error}); run 'ugrn score' or 'ugrn network' again"
         raise InputError(message) from error
     hidden = tuple(name for name in columns if name not in (*ENDS, PROBABILITY, *numbers))
@@ -125,3 +145,15 @@ def _numbered(table: pl.DataFrame, total: int, unscored: int, hidden: tuple[str,
     source, target = (np.fromiter((number[name] for name in table[end]), np.int32, count=len(table)) for end in ENDS)
     columns = {name: table[name].fill_null(float("nan")).to_numpy() for name in table.columns if name not in ENDS}
     return ReportEdges(genes, source, target, columns, total, unscored, hidden)
+
+
+def lay_out(edges: ReportEdges, count: int = MOST_EDGES) -> Layout:
+    """Lay out the `count` strongest edges by a spring model (Fruchterman and Reingold 1991), the same every time."""
+    count = min(count, len(edges))
+    source, target = edges.source[:count], edges.target[:count]
+    graph = nx.Graph()
+    graph.add_edges_from(zip(source.tolist(), target.tolist(), strict=True))
+    steps = min(STEPS, max(1, MOST_WORK // len(graph)))
+    found = nx.spring_layout(graph, method="energy", iterations=steps, seed=0)
+    x, y = np.array([found[gene] for gene in graph], np.float32).T
+    return Layout(count, np.array(list(graph), np.int32), x, y)

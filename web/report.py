@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
 from ugrn.runtime import Scorer
+from ugrn.runtime.arrays import Array, Codes
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.atomic import replace_with
 from ugrn.runtime.files.outputs import check_written
@@ -33,8 +33,7 @@ from .about import (
 )
 from .curves import Curves, compute_curves
 from .document import document, page_text
-from .edges import ReportEdges, read_edges
-from .layout import MOST_EDGES, Layout, lay_out
+from .edges import MOST_EDGES, Layout, ReportEdges, lay_out, read_edges
 
 SCRIPTS = ("elements.js", "base.js", "genes.js", "curves.js", "network.js", "table.js", "main.js")
 CURVES = 1000
@@ -87,7 +86,7 @@ def write_report(
     output: Path,
     scorer: Scorer,
     settings: ReportSettings = ReportSettings(),  # noqa: B008 - frozen
-    report: Progress = silent,
+    progress: Progress = silent,
 ) -> ReportSummary:
     """Write the report of a result.
 
@@ -96,7 +95,7 @@ def write_report(
         output: ``.html``.
         scorer: of the artifact that the result was made with.
         settings: what to show.
-        report: called with edges whose curves are computed, and these in all.
+        progress: called with edges whose curves are computed, and these in all.
 
     Raises:
         InputError: result, sidecar, output or a setting cannot be used.
@@ -105,12 +104,12 @@ def write_report(
     _check_output(output, result)
     edges, sidecar = read_edges(result, settings.top), read_sidecar(result)
     count, notes = _plan_curves(scorer, sidecar, settings)
-    curves = compute_curves(scorer, edges, count, report)
+    curves = compute_curves(scorer, edges, count, progress)
     notes = [*_left_out(edges), *notes]
     data = _data(edges, lay_out(edges), curves, scorer, settings) | {"file": result.name}
     page = _page(result.name, data, notes, scorer, sidecar)
     replace_with(output, lambda part: part.write_text(page, encoding="utf-8"))
-    return ReportSummary(output, len(edges), len(curves), tuple(notes))
+    return ReportSummary(output, len(edges), len(curves.edges), tuple(notes))
 
 
 def _check_output(output: Path, result: Path) -> None:
@@ -179,7 +178,7 @@ def _data(
     }
 
 
-def _packed(values: NDArray[np.int32] | NDArray[np.float32]) -> str:
+def _packed(values: Codes | Array) -> str:
     """Numbers as base64 of little-endian int32 or float32, row by row."""
     kind = "<i4" if values.dtype.kind == "i" else "<f4"
     return base64.b64encode(np.ascontiguousarray(values, kind).tobytes()).decode("ascii")

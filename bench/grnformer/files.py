@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.text import UNREADABLE_TABLE
 
 from .data import TaskKind
 
@@ -55,6 +56,6 @@ def read_table(path: Path, columns: Sequence[str], others: bool = False) -> pl.D
             separator = "\t" if path.suffix == ".tsv" else ","
             table = pl.read_csv(path, separator=separator, infer_schema_length=0).fill_null("")
         return table.select(*columns, *([pl.exclude(columns)] if others else []))
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (ValueError, *UNREADABLE_TABLE) as error:
         message = f"{path}: {error}; expected a table with the columns {', '.join(columns)}"
         raise InputError(message) from error

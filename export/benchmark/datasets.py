@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.hdf5 import UNREADABLE_HDF5
+from ugrn.runtime.files.text import UNREADABLE_TABLE
 
 from ..pretrain.corpus import read_layout
 
@@ -142,7 +144,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
             message = f"{sum(table.null_count().row(0))} empty cells"
             raise ValueError(message)
         return table
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (ValueError, *UNREADABLE_TABLE) as error:
         message = f"{path}: {error}; expected a Parquet table with the columns {', '.join(columns)}, none empty"
         raise InputError(message) from error
 
@@ -151,7 +153,7 @@ def _expression(path: Path, symbols: list[str]) -> Array:
     try:
         with h5py.File(path) as file:
             genes, values = read_layout(file)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE_HDF5 as error:
         message = f"{path}: {error}; expected HDF5 with 'values' (cells x genes) and 'genes'"
         raise InputError(message) from error
     column = {gene: index for index, gene in enumerate(genes)}

@@ -34,14 +34,13 @@ from numpy.typing import NDArray
 from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.atomic import replace_with
+from ugrn.runtime.files.hdf5 import UNREADABLE_HDF5
 
 from .network import Network, Regulons
 
 KIND, FORMAT = "ugrn cell networks", 1
 NETWORK = "network"  # the metadata that is JSON
 ROWS_AT_ONCE = 1024
-
-UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class CellNetworks:
                 metadata, shape = _metadata(file), file["activity"].shape
         except InputError:
             raise
-        except UNREADABLE as error:
+        except UNREADABLE_HDF5 as error:
             message = f"{path}: not readable as cell-specific networks ({error}); make it with: ugrn cell-networks"
             raise InputError(message) from error
         regulons = Regulons(genes, source, bounds, target, weight)

@@ -116,7 +116,7 @@ def write_links(inputs: LinkInputs, output: Path, settings: LinkSettings, progre
 
     Args:
         inputs: files.
-        output: in any format of `ugrn.runtime.files.formats`: source, target, weight (the largest |r| of the edge's
+        output: in any format of `ugrn.runtime.files.outputs`: source, target, weight (the largest |r| of the edge's
             peaks), correlation (r of that peak) and peaks (how many there are).
         settings: thresholds.
         progress: called with genes done and genes in all.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Ids
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.text_tables import column_of, read_table
+from ugrn.runtime.files.text import column_of, read_table
 from ugrn.runtime.genes.names import GeneNames
 
 from .cell_files import CellFile, first_columns, read_cells

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ugrn.runtime.arrays import Doubles, Ids
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.text_tables import column_of, first_of, read_table
+from ugrn.runtime.files.text import column_of, first_of, read_table
 
 PEAK = r"^(.+?)[:_-](\d+)[-_](\d+)$"
 CHROMOSOME = ("chromosome", "chrom", "chr", "seqnames", "seqname", "chromosome_name")

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
 from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError
 from ugrn.runtime.files.cells import open_cells
-from ugrn.runtime.files.matrices import read_dense
+from ugrn.runtime.files.hdf5 import UNREADABLE_HDF5
+from ugrn.runtime.files.matrices import open_matrix, read_dense
 from ugrn.runtime.genes.table import gene_table
 
 from .vocabulary import Vocabulary
@@ -164,7 +164,7 @@ def read_expression(path: Path) -> Expression:
         with h5py.File(path) as file:
             genes, matrix = read_layout(file)
             metadata = {key: str(value) for key, value in file.attrs.items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE_HDF5 as error:
         message = (
             f"{path}: cannot be read as expression ({error}); expected HDF5 with 'genes' and either "
             "'values' or 'data', 'indices', 'indptr', or an .h5ad file"
@@ -222,10 +222,7 @@ def read_layout(file: h5py.File) -> tuple[list[str], Array]:
     if "values" in file:
         matrix = np.asarray(file["values"][:], np.float32)
     else:
-        parts = (file["data"][:], file["indices"][:], file["indptr"][:])
-        sparse = sp.csr_matrix(parts, shape=(len(parts[2]) - 1, len(genes)))
-        sparse.check_format(full_check=True)
-        matrix = np.asarray(sparse.toarray(), np.float32)
+        matrix = read_dense(open_matrix(file, (len(file["indptr"]) - 1, len(genes))))
     if matrix.ndim != 2 or matrix.shape[1] != len(genes):
         message = f"a matrix of shape {matrix.shape} for {len(genes)} genes"
         raise ValueError(message)

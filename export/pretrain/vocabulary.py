@@ -22,6 +22,7 @@ from sklearn.utils.extmath import randomized_svd
 from ugrn.runtime.arrays import Array, Ids
 from ugrn.runtime.errors import InputError, MissingExtraError
 from ugrn.runtime.files.networks import GeneSet, read_gmt
+from ugrn.runtime.files.text import UNREADABLE_TABLE
 from ugrn.runtime.genes.names import GeneNames
 
 FEWEST = 5
@@ -84,7 +85,7 @@ def read_embeddings(path: Path, symbols: list[str]) -> Array:
     try:
         table = pl.read_parquet(path, columns=["gene", "embedding"])
         table = table.select(pl.col("gene").cast(pl.String), pl.col("embedding").cast(pl.List(pl.Float32)))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except UNREADABLE_TABLE as error:
         message = f"{path}: {error}; expected Parquet with columns 'gene' and 'embedding' (a list of floats)"
         raise InputError(message) from error
     widths = table["embedding"].list.len().unique().to_list()

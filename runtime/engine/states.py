@@ -20,6 +20,7 @@ from ..artifact.folder import Artifact
 from ..errors import InputError
 from ..files.annotations import Groups
 from ..files.cells import open_cells, require_expression
+from ..files.text import UNREADABLE_TABLE
 from ..genes.matches import Matches
 from ..genes.names import GeneNames
 from .units import CONVERSIONS, Cells, convert_cells, mean_profiles
@@ -160,7 +161,7 @@ def _read_profile(path: Path) -> CellState:
             message = f"{genes.null_count()} rows without a gene, {int(genes.is_duplicated().sum())} of repeated genes"
             raise ValueError(message)
         return CellState("", genes.cast(pl.String).to_list(), values.cast(pl.Float32).to_numpy())
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (ValueError, *UNREADABLE_TABLE) as error:
         message = f"{path}: cannot be read as a profile ({error}); expected columns gene and value, or cells as .h5ad"
         raise InputError(message) from error
 

@@ -7,7 +7,7 @@ what is returned; means are added up in double precision.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class Conversion:
         """A block of cells with every value changed."""
         if counts and not self.of_counts:
             rows = rows.log_normalise()
-        return rows.with_data(self.change(rows.data))
+        return replace(rows, data=self.change(rows.data))
 
 
 def mean_profiles(cells: Cells, columns: NDArray[np.intp], scale: str) -> dict[str, Array]:

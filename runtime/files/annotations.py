@@ -12,6 +12,7 @@ import numpy as np
 
 from ..arrays import Codes
 from ..errors import InputError
+from .hdf5 import UNREADABLE_HDF5
 
 
 class UnreadableCells(InputError):
@@ -29,7 +30,7 @@ def reading(where: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, LookupError, ValueError, TypeError, AttributeError) as error:
+    except UNREADABLE_HDF5 as error:
         raise UnreadableCells(where, error) from error
 
 
@@ -42,7 +43,7 @@ class Groups:
 
     @classmethod
     def of(cls, labels: Sequence[str], codes: Codes | None = None) -> Groups:
-        """Groups of labels, one per cell; or of labels that may repeat or not occur, and each cell's place in them."""
+        """Groups of labels, one per cell; or of labels that may repeat or not occur, with their `codes` ``[N]``."""
         names, places = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)
         present, group = np.unique(places if codes is None else places[codes], return_inverse=True)
         return cls([str(name) for name in names[present]], group.astype(np.int32))
@@ -69,7 +70,8 @@ class Table:
 
     def __len__(self) -> int:
         with reading(self.where):
-            return int(self._column(self._index).shape[0])
+            column = self.stored[self._index]
+            return len(column["codes" if "codes" in column else "values"] if isinstance(column, h5py.Group) else column)
 
     @property
     def columns(self) -> list[str]:
@@ -83,10 +85,6 @@ class Table:
         if isinstance(self.stored, h5py.Dataset):
             return str(self.stored.dtype.names[0])
         return str(self.stored.attrs.get("_index", "_index"))
-
-    def _column(self, name: str) -> Any:
-        column = self.stored[name]
-        return column["codes" if "codes" in column else "values"] if isinstance(column, h5py.Group) else column
 
     def index(self) -> list[str]:
         """Names of the rows."""

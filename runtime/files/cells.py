@@ -71,7 +71,7 @@ class CellReader:
         """The place of the genes' names, and the names: a symbol column or ``var_names``, of which most are known.
 
         Args:
-            ids: vocabulary rows of names, -1 where one is not known.
+            ids: vocabulary rows ``[N]`` of N names, -1 where one is not known.
             matrix: whose genes.
         """
         table = self.var(matrix)
@@ -144,7 +144,7 @@ def require_expression(matrix: Matrix, where: str, cells: int, genes: int, featu
         InputError: it has another shape, or values that are no expression.
     """
     values = ValueRange.of(matrix)
-    if matrix.shape != (cells, genes) or not values.is_expression:
+    if matrix.shape != (cells, genes) or not (values.lowest >= 0 and np.isfinite(values.highest)):
         message = (
             f"{where}: X is {matrix.shape} with values from {values.lowest} to {values.highest}; expected {cells} "
             f"cells x {genes} {features} of counts or ln(1 + 1e4 x / sum): finite and not below zero, so not scaled"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 GENES = "genes/symbol"
 PACKED = {"compression": "lzf", "shuffle": True, "fletcher32": True}
-UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, pl.exceptions.PolarsError)
-"""Errors of reading something that is no such file, or a damaged one."""
+UNREADABLE_HDF5 = (OSError, LookupError, ValueError, TypeError, AttributeError, pl.exceptions.PolarsError)
+"""Errors of reading HDF5 that is none, damaged, or of another layout."""
 
 
 def write_genes(file: h5py.File, genes: Sequence[str]) -> None:

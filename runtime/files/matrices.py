@@ -66,10 +66,6 @@ class Rows:
         """The rows themselves, as one block; they are in memory."""
         yield self
 
-    def with_data(self, data: Array) -> Rows:
-        """Other values ``[n]`` in the same places."""
-        return replace(self, data=data)
-
     def take(self, place: Ids, columns: int) -> Rows:
         """The rows over other columns.
 
@@ -88,7 +84,7 @@ class Rows:
         """ln(1 + 1e4 x / sum) of counts."""
         row = self.row
         totals = np.maximum(np.bincount(row, self.data, len(self)), 1.0)
-        return self.with_data(np.log1p(self.data * (1e4 / totals)[row]).astype(np.float32))
+        return replace(self, data=np.log1p(self.data * (1e4 / totals)[row]).astype(np.float32))
 
     def write_to(self, out: Array) -> None:
         """Put the values at their places in the whole dense matrix ``[N, G]``."""
@@ -180,11 +176,6 @@ class ValueRange:
         values = np.array(ends or [0], np.float32)
         return cls(values.min(), values.max(), whole)
 
-    @property
-    def is_expression(self) -> bool:
-        """True where all values are finite and not below zero."""
-        return bool(self.lowest >= 0 and np.isfinite(self.highest))
-
 
 def open_matrix(stored: Any, shape: tuple[int, int]) -> Matrix:
     """A matrix of an open file.
@@ -235,8 +226,8 @@ def read_dense(matrix: Matrix) -> Array:
 
 def _turn(data: Any, indices: Any, indptr: Ids, rows: int) -> CompressedMatrix:
     """A matrix that is stored by columns, by rows and in memory; `indices` are rows, `indptr` is of columns."""
-    parts = [slice(at, at + VALUES_AT_ONCE) for at in range(0, int(indptr[-1]), VALUES_AT_ONCE)]
-    parts = [slice(part.start, min(part.stop, int(indptr[-1]))) for part in parts]
+    count = int(indptr[-1])
+    parts = [slice(at, min(at + VALUES_AT_ONCE, count)) for at in range(0, count, VALUES_AT_ONCE)]
     sizes = np.zeros(rows, np.int64)
     for part in parts:
         sizes += np.bincount(_within(indices[part], rows), minlength=rows)

@@ -13,7 +13,7 @@ import polars as pl
 
 from ..errors import PairListError
 from .tables import CHUNK_ROWS, ENDS, distinct
-from .text import UNREADABLE_TEXT, open_text
+from .text import UNREADABLE_TABLE, UNREADABLE_TEXT, open_text
 
 CHUNK_BYTES = 4 << 20
 SOURCE_NAMES = ("source", "tf", "regulator", "from", "regulatorygene", "gene1")
@@ -148,7 +148,7 @@ def _parse(rows: list[tuple[int, bytes]], separator: str, columns: list[tuple[in
             separator=separator,
             infer_schema_length=0,
         )
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+    except UNREADABLE_TABLE as error:
         for number, line in rows:
             found = len(next(csv.reader([line.decode(errors="replace")], delimiter=separator)))
             if found > most:

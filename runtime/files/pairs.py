@@ -17,16 +17,15 @@ from typing import cast
 import h5py
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from ..arrays import Codes
+from ..arrays import Codes, Ids
 from ..errors import PairListError
-from .hdf5 import GENES, PACKED, UNREADABLE, point_into, read_genes, write_genes
+from .hdf5 import GENES, PACKED, UNREADABLE_HDF5, point_into, read_genes, write_genes
 from .pair_tables import pair_columns, parquet_chunks, text_chunks
 from .pandas_frames import FrameLike, from_pandas
 from .results import is_hdf5_result, read_hdf5
-from .tables import ENDS
-from .text import UNREADABLE_TEXT, is_readable
+from .tables import ENDS, Batch
+from .text import UNREADABLE_TABLE, is_readable
 
 GENE_IDS, INDPTR = "genes/id", "sources/indptr"
 SOURCE, TARGET, ROW = "pairs/source", "pairs/target", "pairs/row"
@@ -79,7 +78,7 @@ def read_pairs(pairs: PairsLike) -> PairList:
     header, chunks = (None, parquet_chunks(path)) if suffix == ".parquet" else text_chunks(path)
     try:
         return _intern(chunks, header, str(path))
-    except (pl.exceptions.PolarsError, *UNREADABLE_TEXT) as error:
+    except UNREADABLE_TABLE as error:
         message = f"{path}: damaged, or not what its name says ({error}); expected a table of two text columns"
         raise PairListError(message) from error
 
@@ -99,23 +98,19 @@ def _table_chunks(pairs: pl.DataFrame | FrameLike | Iterable[tuple[str, str]]) -
 def _intern(chunks: Iterator[pl.DataFrame], header: bool | None, where: str) -> PairList:
     """Give every distinct name a number, chunk by chunk."""
     numbers: dict[str, int] = {}
-    parts: list[tuple[Codes, Codes]] = []
+    parts: list[pl.DataFrame] = []
     extra: list[pl.DataFrame] = []
     for chunk in chunks:
         clean = chunk.select(pl.col(ENDS).cast(pl.String).str.strip_chars().fill_null(""))
         for name in pl.concat([column.unique(maintain_order=True) for column in clean]).to_list():
             numbers.setdefault(name, len(numbers))
-        known = pl.DataFrame(
-            {"name": list(numbers), "number": np.arange(len(numbers), dtype=np.int32)},
-            schema={"name": pl.String, "number": pl.Int32},
-        )
-        codes = [_codes(column, known) for column in clean]
-        parts.append((codes[0], codes[1]))
+        parts.append(clean.select(pl.all().replace_strict(numbers, return_dtype=pl.Int32).cast(pl.Int32)))
         extra.append(chunk.drop(ENDS))
     if not parts:
         message = f"{where}: no pairs found; expected one source and one target per line"
         raise PairListError(message)
-    source, target = (np.concatenate(column) for column in zip(*parts, strict=True))
+    codes = pl.concat(parts, rechunk=True)
+    source, target = (codes[end].to_numpy(writable=True) for end in ENDS)
     others = pl.concat(extra, rechunk=True)
     if header is not None:
         others = pl.DataFrame([_typed(column) for column in others])
@@ -133,32 +128,23 @@ def _typed(column: pl.Series) -> pl.Series:
     return column
 
 
-def _codes(column: pl.Series, known: pl.DataFrame) -> Codes:
-    joined = column.to_frame("name").join(known, on="name", how="left", maintain_order="left")
-    return joined["number"].to_numpy().astype(np.int32)
-
-
 def _read_hdf5(path: Path) -> PairList:
-    pairs = _read_result(path) if is_hdf5_result(path) else _read_pair_batches(path)
-    if not len(pairs):
+    read = read_hdf5 if is_hdf5_result(path) else _read_pair_batches
+    genes, (source, target, columns) = read(path)
+    if not len(source):
         message = f"{path}: no pairs found"
         raise PairListError(message)
-    return pairs
-
-
-def _read_result(path: Path) -> PairList:
-    genes, (source, target, columns) = read_hdf5(path)
     return PairList([name.strip() for name in genes], source, target, None, columns)
 
 
-def _read_pair_batches(path: Path) -> PairList:
+def _read_pair_batches(path: Path) -> tuple[list[str], Batch]:
     """Pair batches as `write_pair_batches` writes them, back in the user's order."""
     try:
         with h5py.File(path) as file:
             genes = read_genes(file)
             source, target = file[SOURCE][:], file[TARGET][:]
             row = file[ROW][:] if ROW in file else np.arange(len(source))
-    except UNREADABLE as error:
+    except UNREADABLE_HDF5 as error:
         message = (
             f"{path}: not readable as pair batches ({error}); expected /{GENES} (text) and, as whole numbers, "
             f"/{SOURCE} and /{TARGET}"
@@ -171,7 +157,7 @@ def _read_pair_batches(path: Path) -> PairList:
         )
         raise PairListError(message)
     order = np.argsort(row, kind="stable")
-    return PairList([name.strip() for name in genes], source[order].astype(np.int32), target[order].astype(np.int32))
+    return genes, (source[order].astype(np.int32), target[order].astype(np.int32), pl.DataFrame())
 
 
 def write_pair_batches(pairs: PairList, ids: Codes, rows: Codes, path: Path) -> None:
@@ -204,7 +190,7 @@ class PairBatches:
         self.path = path
         with h5py.File(path) as file:
             self.ids: Codes = file[GENE_IDS][:]
-            self.indptr: NDArray[np.int64] = file[INDPTR][:]
+            self.indptr: Ids = file[INDPTR][:]
 
     def block(self, first: int, last: int) -> tuple[Codes, Codes, Codes]:
         """Source ids, target ids and rows of the user's list of some pairs, int32 ``[n]`` each."""
@@ -213,9 +199,7 @@ class PairBatches:
         return self.ids[source], self.ids[target], row
 
 
-def source_bounds(sorted_sources: Codes) -> NDArray[np.int64]:
+def source_bounds(sorted_sources: Codes) -> Ids:
     """``[S + 1]`` bounds of the runs of equal values in a sorted array."""
-    change = np.flatnonzero(np.diff(sorted_sources)) + 1
-    return np.concatenate([[0], change, [len(sorted_sources)]]).astype(np.int64)[
-        : 1 if not len(sorted_sources) else None
-    ]
+    first = np.unique(sorted_sources, return_index=True)[1]
+    return np.append(first, len(sorted_sources)).astype(np.int64)

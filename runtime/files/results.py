@@ -17,14 +17,13 @@ from typing import Any, BinaryIO, cast
 import h5py
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from polars.io.plugins import register_io_source
 
 from ..errors import InputError, PairListError
 from .atomic import replace_with
-from .formats import OutputFormat, full_suffix
 from .graphs import write_graphml, write_sif
-from .hdf5 import PACKED, UNREADABLE, point_into, read_genes, write_genes
+from .hdf5 import PACKED, UNREADABLE_HDF5, point_into, read_genes, write_genes
+from .outputs import OutputFormat, full_suffix
 from .tables import CHUNK_ROWS, ENDS, Batch, EdgeTable, frame_schema, frames, named
 
 EDGES = "edges"
@@ -79,9 +78,8 @@ def _io_source(table: EdgeTable) -> Callable[..., Iterator[pl.DataFrame]]:
 
 
 def _write_hdf5(table: EdgeTable, path: Path) -> None:
-    packed: dict[str, Any] = PACKED | {"chunks": (min(CHUNK_ROWS, len(table)),)}
-    if len(table) == 0:  # nothing to cut into chunks
-        packed = {}
+    chunks = (min(CHUNK_ROWS, len(table)),)
+    packed: dict[str, Any] = PACKED | {"chunks": chunks} if len(table) else {}  # of no rows there are no chunks
     kinds = {name: _stored(dtype) for name, dtype in table.schema.items()}
     with h5py.File(path, "w") as file:
         write_genes(file, table.genes)
@@ -98,7 +96,8 @@ def _write_hdf5(table: EdgeTable, path: Path) -> None:
             start = span.stop
             edges["source"][span], edges["target"][span] = source, target
             for column in columns:
-                edges[column.name][span] = _values(column.cast(kinds[column.name]))
+                values = column.cast(kinds[column.name])
+                edges[column.name][span] = (values.fill_null("") if values.dtype == pl.String else values).to_numpy()
 
 
 def _stored(dtype: pl.DataType) -> pl.DataType:
@@ -106,12 +105,6 @@ def _stored(dtype: pl.DataType) -> pl.DataType:
     if dtype == pl.Float32:
         return pl.Float32()
     return pl.Float64() if dtype.is_numeric() else pl.String()
-
-
-def _values(column: pl.Series) -> NDArray[Any]:
-    if column.dtype == pl.String:
-        return np.array(column.fill_null("").to_list(), dtype=object)
-    return column.to_numpy()
 
 
 def scan_results(path: Path) -> pl.LazyFrame:
@@ -136,7 +129,7 @@ def scan_results(path: Path) -> pl.LazyFrame:
     separator = "\t" if suffix.startswith(".tsv") else ","
     header = pl.read_csv(path, separator=separator, n_rows=0).columns
     known = {name: pl.String for name in ENDS if name in header}  # a gene may be called 7
-    if suffix.endswith(".gz"):
+    if suffix.endswith(".gz"):  # unpacked once, not for every query
         return pl.read_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None).lazy()
     return pl.scan_csv(path, separator=separator, schema_overrides=known, infer_schema_length=None)
 
@@ -161,7 +154,7 @@ def read_hdf5(path: Path) -> tuple[list[str], Batch]:
             genes, edges = read_genes(file), file[EDGES]
             source, target = (edges[name][:] for name in ENDS)
             columns = pl.DataFrame([_column(name, each) for name, each in edges.items() if name not in ENDS])
-    except UNREADABLE as error:
+    except UNREADABLE_HDF5 as error:
         message = (
             f"{path}: not readable as a result ({error}); expected /genes/symbol, /edges/source and /edges/target, "
             "as ugrn writes them"

@@ -5,10 +5,8 @@ Names that cannot be used are rejected with a reason, never dropped.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +17,8 @@ from ..arrays import Codes
 from ..errors import GeneListError
 from ..files.annotations import UnreadableCells
 from ..files.cells import open_cells
-from ..files.text import STANDARD_INPUT, is_readable, open_text
-from .matches import FAULTS, Matches
+from ..files.text import STANDARD_INPUT, UNREADABLE_TEXT, is_readable, open_text
+from .matches import FAULTS, Matches, count_reasons
 from .names import GeneNames
 from .pairs import format_counts
 
@@ -39,6 +37,7 @@ class GeneList:
         names: N names as written.
         lines: line of each (of a Python list: its place), 1 is the first.
         matches: what became of the distinct names.
+        ids: int32 ``[N]``, vocabulary row of each name, -1 where it was not matched.
         reason: uint8 ``[N]`` into `REASONS`; 0 where the gene is used.
         column: of a file of cells, where the names were found; else empty.
     """
@@ -47,28 +46,18 @@ class GeneList:
     names: list[str]
     lines: list[int]
     matches: Matches
+    ids: Codes
     reason: NDArray[np.uint8]
     column: str = ""
 
-    @cached_property
-    def ids(self) -> Codes:
-        """Int32 ``[N]``, vocabulary row of each name, -1 where it was not matched."""
-        return self.matches.ids[self.matches.places(self.names)]
-
-    def _as_a_table(self) -> str:
-        """That the list looks like a table, as a part of a message; empty where it does not."""
-        tables = sum("," in name or "\t" in name for name in self.names)
-        return "; these lines look like a table: give one of its columns" if 2 * tables > len(self.names) else ""
-
     def used(self) -> tuple[list[str], Codes]:
-        """Names and vocabulary rows of the genes that are used, in the list's order."""
+        """Names and vocabulary rows ``[n]`` of the genes that are used, in the list's order."""
         rows = np.flatnonzero(self.reason == 0)
         return [self.names[row] for row in rows], self.ids[rows]
 
     def counts(self) -> dict[str, int]:
         """Rejected names by reason."""
-        found = np.bincount(self.reason, minlength=len(REASONS))
-        return {reason: int(n) for reason, n in zip(REASONS[1:], found[1:], strict=True) if n}
+        return count_reasons(self.reason, REASONS)
 
     def require(self, names: GeneNames, strict: bool = False) -> None:
         """Refuse a list of which nothing can be used or, with `strict`, not everything.
@@ -81,10 +70,12 @@ class GeneList:
             return
         why = "strict asks for none of these" if usable else "none is left to score"
         where = f" (from {self.column})" if self.column else ""
+        tables = sum("," in name or "\t" in name for name in self.names)
+        hint = "; these lines look like a table: give one of its columns" if 2 * tables > len(self.names) else ""
         message = (
             f"{len(self.names) - usable} of {len(self.names)} {self.label}{where} cannot be used "
             f"({format_counts(self.counts())}){names.format_unmatched(self.matches)}; {why}: "
-            f"expected names of genes, one per line{self._as_a_table()}"
+            f"expected names of genes, one per line{hint}"
         )
         raise GeneListError(message)
 
@@ -113,38 +104,29 @@ def read_genes(label: str, genes: GenesLike | None, names: GeneNames) -> GeneLis
     Raises:
         GeneListError: the list cannot be read, or is empty.
     """
-    column = ""
-    if isinstance(genes, str | Path) and not is_readable(Path(genes)):
+    column, lines = "", list[int]()
+    if not isinstance(genes, str | Path):
+        written = _stripped(label, names.symbols if genes is None else genes)
+    elif not is_readable(Path(genes)):
         message = f"{genes}: no such file; expected the {label}, one gene per line (.txt, also .gz), or cells (.h5ad)"
         raise GeneListError(message)
-    if isinstance(genes, str | Path) and Path(genes).suffix == ".h5ad":
+    elif Path(genes).suffix == ".h5ad":
         column, written = _of_cells(Path(genes), names)
-        lines = list(range(1, len(written) + 1))
-    elif isinstance(genes, str | Path):
-        lines, written = _read_lines(Path(genes), label)
     else:
-        written = list(names.symbols if genes is None else genes)
-        lines = list(range(1, len(written) + 1))
-        if not all(isinstance(name, str) for name in written):
-            message = (
-                f"{label}: expected gene names as text, found {next(n for n in written if not isinstance(n, str))!r}"
-            )
-            raise GeneListError(message)
-        written = [name.strip() for name in written]
+        lines, written = _read_lines(Path(genes), label)
     if not written:
-        message = (
-            f"{label}{f' ({genes})' if isinstance(genes, str | Path) else ''}: no genes found; expected one per line"
-        )
+        where = f" ({genes})" if isinstance(genes, str | Path) else ""
+        message = f"{label}{where}: no genes found; expected one per line"
         raise GeneListError(message)
     matches = names.match(written)
     place = matches.places(written)
     ids, faults = matches.ids[place], matches.faults[place]
-    again = np.ones(len(ids), bool)
-    again[np.unique(ids, return_index=True)[1]] = False
-    reason = np.where(again, DUPLICATE, 0)
+    reason = np.full(len(ids), DUPLICATE)
+    reason[np.unique(ids, return_index=True)[1]] = 0
     reason[faults > 0] = EMPTY + faults[faults > 0]
     reason[[not name for name in written]] = EMPTY
-    return GeneList(label, written, lines, matches, reason.astype(np.uint8), column)
+    lines = lines or list(range(1, len(written) + 1))
+    return GeneList(label, written, lines, matches, ids, reason.astype(np.uint8), column)
 
 
 @dataclass(frozen=True)
@@ -161,7 +143,7 @@ class NetworkGenes:
 
     @property
     def pairs(self) -> int:
-        """How many pairs are scored."""
+        """Number of pairs that are scored."""
         return len(self.sources.used()[1]) * len(self.targets.used()[1]) - self.self_pairs
 
     def require(self, names: GeneNames, strict: bool = False) -> None:
@@ -181,7 +163,7 @@ class NetworkGenes:
         return {each.label: each.counts() for each in (self.sources, self.targets) if each.counts()}
 
     def notes(self) -> dict[str, str]:
-        """What the names were matched as, by list; only lists that do not hold plain symbols alone."""
+        """`Matches.note` of the names, by list; only lists that do not hold plain symbols alone."""
         return {each.label: each.matches.note() for each in (self.sources, self.targets) if each.matches.note()}
 
     def columns(self) -> dict[str, str]:
@@ -201,6 +183,17 @@ def read_network_genes(sources: GenesLike | None, targets: GenesLike | None, nam
     return NetworkGenes(read_genes("sources", sources, names), read_genes("targets", targets, names))
 
 
+def _stripped(label: str, genes: Iterable[object]) -> list[str]:
+    """Names without white space around them; each must be a text."""
+    written = []
+    for name in genes:
+        if not isinstance(name, str):
+            message = f"{label}: expected gene names as text, found {name!r}"
+            raise GeneListError(message)
+        written.append(name.strip())
+    return written
+
+
 def _of_cells(path: Path, names: GeneNames) -> tuple[str, list[str]]:
     """The genes of a file of cells."""
     try:
@@ -215,7 +208,7 @@ def _read_lines(path: Path, label: str) -> tuple[list[int], list[str]]:
     try:
         with open_text(path) as file:
             text = file.read().decode("utf-8-sig")
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+    except UNREADABLE_TEXT as error:
         message = f"{path}: not a readable text file ({error}); expected the {label}, one gene per line, in UTF-8"
         raise GeneListError(message) from error
     found = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]

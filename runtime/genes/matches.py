@@ -1,9 +1,9 @@
-"""What became of the names of a list: which were matched, as what, and why others were not."""
+"""The names of a list, looked up: those that were matched, as what, and why others were not."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -51,7 +51,7 @@ class Matches:
         return {name: place for place, name in enumerate(self.names)}
 
     def places(self, written: Iterable[str]) -> NDArray[np.intp]:
-        """Places of names, of which some may be repeated."""
+        """Places ``[n]`` in `names` of some names, of which some may be repeated."""
         return np.fromiter((self._place[name] for name in written), np.intp)
 
     def unmatched(self) -> list[str]:
@@ -63,11 +63,11 @@ class Matches:
         return int(self.faults[self._place[name]])
 
     def matched_as(self) -> dict[str, int]:
-        """How many names were matched as what (`KINDS`), the most frequent first."""
+        """Number of names that were matched as each of `KINDS`, the most frequent first."""
         return {KINDS[kind]: count for kind, count in Counter(self.kinds[self.kinds > 0].tolist()).most_common()}
 
     def not_matched(self) -> dict[str, int]:
-        """How many names were not matched, by reason."""
+        """Number of names that were not matched, by reason."""
         found = Counter(self.fault(name) for name in self.unmatched())
         return {short(fault): found[fault] for fault in sorted(found)}
 
@@ -86,7 +86,7 @@ class Matches:
         )
 
     def metadata(self) -> dict[str, Any]:
-        """What the sidecar says of the names."""
+        """The counts, for the JSON beside a result."""
         counted = {"distinct": len(self.names), "unknown": len(self.unmatched())}
         return counted | {"matched_as": self.matched_as(), "not_matched": self.not_matched()}
 
@@ -96,7 +96,7 @@ class Matches:
         return "" if plain else self.describe()
 
     def several_names(self) -> int:
-        """How many genes more than one of the names was matched with."""
+        """Number of genes that more than one of the names was matched with."""
         return int((np.unique(self.ids[self.ids >= 0], return_counts=True)[1] > 1).sum())
 
     def reason(self, name: str, what: str = "gene") -> str:
@@ -104,12 +104,18 @@ class Matches:
         return FAULTS[self.fault(name)].format(what) + self.detail(name)
 
     def detail(self, name: str) -> str:
-        """What the reason of an unmatched name leaves open: the gene it is of, or the genes it may be of."""
+        """The gene that an unmatched name is of, or the genes it may be of, as an addition to its reason."""
         genes = self.genes.get(name, ())
         if self.fault(name) == NO_HOMOLOG or set(genes) <= {name}:
             return ""
         more = f" and {len(genes) - MOST_NAMED} more" if len(genes) > MOST_NAMED else ""
         return f" ({name}: {' or '.join(genes[:MOST_NAMED])}{more})"
+
+
+def count_reasons(codes: NDArray[np.uint8], reasons: Sequence[str]) -> dict[str, int]:
+    """Number of codes ``[N]`` that stand for each reason; the first one, and those of none, are left out."""
+    found = np.bincount(codes, minlength=len(reasons))
+    return {reason: int(n) for reason, n in zip(reasons[1:], found[1:], strict=True) if n}
 
 
 def short(fault: int) -> str:

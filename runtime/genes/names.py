@@ -57,10 +57,10 @@ class GeneNames:
 
         Args:
             names: of genes; a repeated one counts once.
-            mouse: whether they are of mouse genes; None sees it from which species has more of them.
+            mouse: True where they are of mouse genes; None sees it from which species has more of them.
 
         Example:
-            >>> load().artifact.names.match(["OCT4", "ENSG00000111704.12", "MLL2"]).say()
+            >>> load().artifact.names.match(["OCT4", "ENSG00000111704.12", "MLL2"]).describe()
         """
         distinct = list(dict.fromkeys(names))
         exact = _rows(self._exact, distinct)
@@ -69,14 +69,14 @@ class GeneNames:
             return Matches(distinct, exact, kinds, np.where(exact < 0, UNKNOWN, 0), {})
         return self._match_by_table(distinct, exact, gene_table(), mouse)
 
-    def near(self, name: str, limit: int = 3) -> list[str]:
-        """Known names that look like an unknown one, best first."""
-        found = difflib.get_close_matches(name.upper(), self._looked_like, n=limit, cutoff=0.75)
+    def near(self, name: str) -> list[str]:
+        """Known names that look like an unknown one, best first: three at most."""
+        found = difflib.get_close_matches(name.upper(), self._looked_like, n=3, cutoff=0.75)
         return list(dict.fromkeys(self.symbols[self._looked_like[match]] for match in found))
 
     def suggestions(self, matches: Matches, most: int = NEAR_MATCHES) -> dict[str, list[str]]:
-        """What may have been meant by unmatched names: the genes they may be of, or near matches of unknown names;
-        these for the first `most`, as each takes about 0.05 s."""
+        """The genes that may have been meant by unmatched names: those they may be of, or near matches of unknown
+        names; these for the first `most`, as each takes about 0.05 s."""
         unknown = [name for name in matches.unmatched() if matches.fault(name) == UNKNOWN]
         meant = {name: list(genes) for name, genes in matches.genes.items() if matches.fault(name) != ABSENT}
         return meant | {name: self.near(name) for name in unknown[:most]}
@@ -85,18 +85,14 @@ class GeneNames:
         """Every name with the gene of the vocabulary it was matched with: name, symbol, matched_as, reason and
         did_you_mean."""
         meant = self.suggestions(matches)
-        rows = [
-            (
-                name,
-                self.symbols[row] if row >= 0 else "",
-                KINDS[kind],
-                matches.reason(name),
-                " ".join(meant.get(name, [])),
-            )
-            for name, row, kind in zip(matches.names, matches.ids, matches.kinds, strict=True)
-        ]
-        columns = ("name", "symbol", "matched_as", "reason", "did_you_mean")
-        return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+        columns = {
+            "name": matches.names,
+            "symbol": [self.symbols[row] if row >= 0 else "" for row in matches.ids],
+            "matched_as": [KINDS[kind] for kind in matches.kinds],
+            "reason": [matches.reason(name) for name in matches.names],
+            "did_you_mean": [" ".join(meant.get(name, [])) for name in matches.names],
+        }
+        return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
 
     def format_unmatched(self, matches: Matches) -> str:
         """The first unmatched names with reasons and suggestions, as a part of a message; empty for none."""
@@ -110,7 +106,7 @@ class GeneNames:
 
     @cached_property
     def _looked_like(self) -> dict[str, int]:
-        """What `near` compares a name with: aliases and symbols, in upper case, and their rows."""
+        """The names that `near` compares with: aliases and symbols, in upper case, and their rows."""
         return self._aliased | self._folded
 
     @cached_property
@@ -185,6 +181,6 @@ def _first(*choices: Codes) -> Codes:
 
 
 def _plain_kinds(names: Iterable[str]) -> Codes:
-    """What names are that the vocabulary holds as they are written."""
+    """The kinds of names that the vocabulary holds as they are written."""
     ids = {"ENSG": ENSEMBL, "ENSM": ENSEMBL + MOUSE}
     return np.fromiter((ids.get(name[:4], SYMBOL) for name in names), np.int32)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from ..arrays import Codes
 from ..errors import PairListError
 from ..files.pairs import PairList
-from .matches import FAULTS, Matches
+from .matches import FAULTS, Matches, count_reasons
 from .names import GeneNames
 
 
@@ -39,29 +38,25 @@ class ResolvedPairs:
     Attributes:
         pairs: the list as written.
         matches: what became of its distinct names.
+        ids: int32 ``[G]``, vocabulary row of each of its names, -1 where it was not matched.
         reason: uint8 ``[N]`` into `REASONS`; 0 where the pair will be scored.
         sorted_rows: int32, rows of the pairs that will be scored, sorted by source id, then target id.
     """
 
     pairs: PairList
     matches: Matches
+    ids: Codes
     reason: NDArray[np.uint8]
-    sorted_rows: NDArray[np.int32]
-
-    @cached_property
-    def ids(self) -> Codes:
-        """Int32 ``[G]``, vocabulary row of each name, -1 where it was not matched."""
-        return self.matches.ids[self.matches.places(self.pairs.genes)]
+    sorted_rows: Codes
 
     @property
     def accepted(self) -> int:
-        """How many pairs will be scored."""
-        return int((self.reason == 0).sum())
+        """Number of pairs that will be scored."""
+        return len(self.sorted_rows)
 
     def counts(self) -> dict[str, int]:
         """Rejected pairs by reason."""
-        found = np.bincount(self.reason, minlength=len(REASONS))
-        return {reason: int(n) for reason, n in zip(REASONS[1:], found[1:], strict=True) if n}
+        return count_reasons(self.reason, REASONS)
 
     def require(self, names: GeneNames, strict: bool = False) -> None:
         """Refuse a list of which nothing can be scored or, with `strict`, not everything.
@@ -79,12 +74,12 @@ class ResolvedPairs:
         )
         raise PairListError(message)
 
-    def accepted_rows(self) -> NDArray[np.int32]:
-        """Rows of the pairs that will be scored, in the user's order."""
-        return np.flatnonzero(self.reason == 0).astype(np.int32)
+    def accepted_rows(self) -> Codes:
+        """Rows ``[n]`` of the pairs that will be scored, in the user's order."""
+        return np.sort(self.sorted_rows)
 
-    def gene_ids(self, rows: NDArray[np.int32]) -> tuple[Codes, Codes]:
-        """Vocabulary rows of the sources and of the targets of some pairs."""
+    def gene_ids(self, rows: Codes) -> tuple[Codes, Codes]:
+        """Vocabulary rows ``[n]`` of the sources and of the targets of some pairs ``[n]``."""
         return self.ids[self.pairs.source[rows]], self.ids[self.pairs.target[rows]]
 
     def rejects(self, names: GeneNames) -> pl.DataFrame:
@@ -95,29 +90,19 @@ class ResolvedPairs:
         details = {name: self.matches.detail(name) for name in self.matches.unmatched()}
         meant = {name: " ".join(genes) for name, genes in names.suggestions(self.matches).items()}
         listed = list(zip(source, target, strict=True))
-        return pl.DataFrame(
-            {
-                "row": rows + 1,
-                "source": source,
-                "target": target,
-                "reason": [
-                    REASONS[code] + _of_both(details, pair, "")
-                    for code, pair in zip(self.reason[rows], listed, strict=True)
-                ],
-                "did_you_mean": [_of_both(meant, pair, "; ") for pair in listed],
-            },
-            schema={
-                "row": pl.Int64,
-                "source": pl.String,
-                "target": pl.String,
-                "reason": pl.String,
-                "did_you_mean": pl.String,
-            },
-        )
+        reasons = [REASONS[code] for code in self.reason[rows]]
+        texts = {
+            "source": source,
+            "target": target,
+            "reason": [text + _of_both(details, pair, "") for text, pair in zip(reasons, listed, strict=True)],
+            "did_you_mean": [_of_both(meant, pair, "; ") for pair in listed],
+        }
+        table = pl.DataFrame(texts, schema=dict.fromkeys(texts, pl.String))
+        return table.insert_column(0, pl.Series("row", rows + 1, pl.Int64))
 
 
 def _of_both(texts: Mapping[str, str], pair: tuple[str, str], between: str) -> str:
-    """What is said of the two names of a pair."""
+    """The texts of the two names of a pair."""
     return between.join(dict.fromkeys(filter(None, map(texts.get, pair))))
 
 
@@ -139,8 +124,7 @@ def resolve_pairs(pairs: PairList, names: GeneNames) -> ResolvedPairs:
     reason[empty[pairs.source] | empty[pairs.target]] = EMPTY
     rows = np.flatnonzero(reason == 0).astype(np.int32)
     key = source[rows].astype(np.int64) * len(names) + target[rows]
-    order = np.argsort(key, kind="stable")
-    key, rows = key[order], rows[order]
-    again = np.concatenate([[False], key[1:] == key[:-1]]) if len(key) else np.zeros(0, bool)
-    reason[rows[again]] = DUPLICATE
-    return ResolvedPairs(pairs, matches, reason, rows[~again])
+    first = rows[np.unique(key, return_index=True)[1]]  # sorted by source, then target
+    reason[rows] = DUPLICATE
+    reason[first] = 0
+    return ResolvedPairs(pairs, matches, ids, reason, first)

@@ -14,6 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ..arrays import Codes
+
 _KINDS = ("symbol", "previous symbol", "alias", "synonym", "Ensembl id", "Entrez id")
 KINDS = ("", *_KINDS, *(f"mouse {kind}" for kind in _KINDS))  # aliases are HGNC's and MGI's, synonyms NCBI's
 SYMBOL, PREVIOUS, ALIAS, SYNONYM, ENSEMBL, ENTREZ = range(1, 7)
@@ -31,16 +33,16 @@ ENSEMBL_ID = r"^(ENS(?:MUS)?G)(?:R|0)(\d{10})(?:\.\d+)?(?:_PAR_Y)?$"  # R stands
 
 @dataclass(frozen=True)
 class Identified:
-    """Which genes some names are of.
+    """The genes that some names are of.
 
     Attributes:
         genes: int32 ``[N]`` rows of `GeneTable.symbols`, the human gene wherever there is one; -1 where not known.
         kinds: uint8 ``[N]`` into `KINDS`; 0 where not known.
         candidates: of ambiguous names, by place: rows of the genes that they may be of.
-        mouse: whether the names were seen to be of mouse genes.
+        mouse: True where the names were seen to be of mouse genes.
     """
 
-    genes: NDArray[np.int32]
+    genes: Codes
     kinds: NDArray[np.uint8]
     candidates: dict[int, list[int]]
     mouse: bool
@@ -54,7 +56,7 @@ class GeneTable:
 
     Attributes:
         symbols: G symbols, human genes first.
-        humans: how many of them are human.
+        humans: number of them that are human.
     """
 
     def __init__(self, table: pl.DataFrame) -> None:
@@ -88,8 +90,8 @@ class GeneTable:
         Args:
             names: symbols, other names, Ensembl ids (also with a version) or, where most of the list is numbers,
                 Entrez ids.
-            mouse: whether they are of mouse genes; None sees it from which species has more of them.
-            vocabulary: whether they are a model's vocabulary, in which a previous symbol is no other gene's alias.
+            mouse: True where they are of mouse genes; None sees it from which species has more of them.
+            vocabulary: True where they are a model's vocabulary, in which a previous symbol is no other gene's alias.
         """
         keys = _keys(names)
         hits = self._names.join(keys, on="key")
@@ -113,7 +115,7 @@ class GeneTable:
         return Identified(genes, kinds, candidates, mouse)
 
     def _written(self, hits: pl.DataFrame) -> pl.Series:
-        """Whether a name is a symbol as it is written, not in another case."""
+        """True where a name is a symbol as it is written, not in another case."""
         symbols = pl.Series(self.symbols, dtype=pl.String).gather(hits["gene"])
         return hits["kind"].is_in([SYMBOL, SYMBOL + MOUSE]) & (symbols == hits["name"])
 
@@ -139,7 +141,7 @@ def _keys(names: Sequence[str]) -> pl.DataFrame:
 
 
 def _mostly_mouse(hits: pl.DataFrame, written: pl.Series) -> bool:
-    """Whether more names are symbols or ids of mouse genes than of human ones, or as many and more as written."""
+    """True where more names are symbols or ids of mouse genes than of human ones, or as many and more as written."""
 
     def count(hits: pl.DataFrame, mouse: int) -> int:
         kinds = [kind + mouse for kind in (SYMBOL, ENSEMBL, ENTREZ)]

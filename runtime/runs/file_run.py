@@ -16,8 +16,7 @@ from typing import Any, Protocol, TypeVar
 import polars as pl
 
 from ..artifact.folder import Artifact
-from ..files.formats import OutputFormat
-from ..files.outputs import check_output
+from ..files.outputs import OutputFormat, check_output
 from ..files.results import write_results
 from ..files.tables import EdgeTable
 from ..progress import Progress

@@ -17,7 +17,7 @@ from ..arrays import Array
 from ..artifact.folder import Artifact
 from ..engine.probe import MOST_SOURCES, Features, Prober, plan_blocks
 from ..errors import InputError
-from ..files.formats import OutputFormat
+from ..files.outputs import OutputFormat
 from ..files.pairs import PairBatches, PairsLike, read_pairs, write_pair_batches
 from ..genes.pairs import ResolvedPairs, resolve_pairs
 from ..progress import Progress
@@ -39,7 +39,7 @@ class ScoreSettings:
         prior: expected share of edges among the pairs; None keeps the training prevalence.
         features: also write the probe features.
         strict: refuse a pair list of which any pair would be rejected.
-        format: a layout or a container by name (`ugrn.runtime.files.formats`); the suffix says the rest.
+        format: a layout or a container by name (`ugrn.runtime.files.outputs`); the suffix says the rest.
         rank: merge the ranks by the probability with those by a numeric column of the list, and sort by the merged
             rank: a column's name, or True for the first of importance, weight and score.
     """

@@ -19,8 +19,7 @@ import pytest
 from ugrn.runtime import InputError, NetworkSettings, load, open_artifact
 from ugrn.web.about import limits_html, reliability_bins, reliability_html
 from ugrn.web.curves import edges_with_curves
-from ugrn.web.edges import read_edges
-from ugrn.web.layout import lay_out
+from ugrn.web.edges import lay_out, read_edges
 from ugrn.web.report import ReportSettings, write_report
 
 UGRN = str(Path(sys.executable).with_name("ugrn"))

@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from ugrn.runtime import InputError, PairListError, ScoreSettings, load, to_pandas
-from ugrn.runtime.files.formats import SUFFIXES, output_format
+from ugrn.runtime.files.outputs import SUFFIXES, output_format
 from ugrn.runtime.files.pairs import PairList, read_pairs
 from ugrn.runtime.files.results import scan_results, write_results
 from ugrn.runtime.files.tables import CHUNK_ROWS, frame

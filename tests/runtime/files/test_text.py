@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.text_tables import column_of, read_table
+from ugrn.runtime.files.text import column_of, read_table
 
 TABLE = pl.DataFrame({" Gene": ["A", "B, C", None], "TSS": ["007", "x", "1.50"]})
 
