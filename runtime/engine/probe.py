@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Codes
+from ..arrays import Array, Codes, Ids
 from ..artifact.folder import Artifact
 from ..errors import DeviceMemoryError, InputError
 from ..files.pairs import source_bounds
@@ -227,9 +227,7 @@ class Prober:
         return 4 * streams * (context + targets * query)
 
 
-def plan_blocks(
-    indptr: NDArray[np.int64], most_sources: int, most_pairs: int = MOST_PAIRS
-) -> Iterator[tuple[int, int]]:
+def plan_blocks(indptr: Ids, most_sources: int, most_pairs: int = MOST_PAIRS) -> Iterator[tuple[int, int]]:
     """Cut pairs that are sorted by source into blocks of whole sources.
 
     Args:

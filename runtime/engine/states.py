@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..arrays import Array, Codes
+from ..arrays import Array, Codes, Ids
 from ..artifact.folder import Artifact
 from ..errors import InputError
 from ..files.annotations import Groups
@@ -44,7 +44,7 @@ class EachCell:
     what became of the file's names."""
 
     values: Array
-    genes: NDArray[np.int64]
+    genes: Ids
     matches: Matches
 
 

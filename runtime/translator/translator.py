@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Array
 from ..errors import ArtifactError, InputError
-from .mlp import Mlp as Mlp
+from .mlp import Mlp
 
 CalibrationKind = Literal["none", "temperature", "platt", "isotonic"]
 PROBES = ("vvp", "gdt")
