@@ -32,7 +32,7 @@ def fingerprint(
     genes: Iterable[str],
     codes: Iterable[Codes],
 ) -> str:
-    """Hash of all that decides the bytes of a run: artifact, versions, settings, names, and pairs as codes."""
+    """Hash of all that decides the bytes of a run: artifact, versions, settings, names, and pairs as codes ``[N]``."""
     decides = [artifact.digest, versions(), asdict(settings), *asked]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
     digest.update("\n".join(genes).encode())

@@ -31,7 +31,7 @@ class BlockEdges:
         return len(self.source)
 
     def rows(self, chosen: NDArray[np.bool_] | slice) -> BlockEdges:
-        """Some of them, in the same order."""
+        """Some of them, in the same order; `chosen` is a mask ``[n]`` or a slice."""
         return BlockEdges(self.source[chosen], self.target[chosen], self.probability[chosen])
 
 
