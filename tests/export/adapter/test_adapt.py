@@ -210,7 +210,7 @@ def test_an_artifact_with_weights_is_adapted(untrained: Path, cells: Path, netwo
     assert metadata["base"]["artifact"] == "untrained"
     loaded = load_backbone("adapted", tmp_path / "out")
     assert list(loaded.backbone.card.readouts)[0] == "mvc"
-    assert loaded.origin.licence == "a licence\n"
+    assert loaded.origin.licence == "a licence"
     assert loaded.context == ["GENE3", "GENE7", "GENE50"]
     run(untrained, [network], cells, tmp_path / "along", replace(SMALL, unfreeze=True))
     weights = {

@@ -70,7 +70,7 @@ def test_an_artifact_is_the_checkpoint_it_was_exported_from(untrained: Path, bac
     assert found.backbone.symbols == backbone.symbols
     assert found.aliases == {"OLDNAME": "GENE5"}
     assert found.context == ["GENE3", "GENE7", "GENE50"]
-    assert found.metadata == {"licence": "a licence\n"}  # how it was exported is said anew by the next export
+    assert found.metadata == {"licence": "a licence"}  # how it was exported is said anew by the next export
 
 
 @pytest.mark.parametrize("layers", [1, 3])
