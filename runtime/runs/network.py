@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -99,7 +99,7 @@ class NetworkTable:
     """The edges of a network in the order of the sources, read from its shards.
 
     Args:
-        genes: the lists.
+        names: of the sources and of the targets, as they are written.
         shards: of the blocks, with the arrays of `BlockEdges`.
         blocks: number of blocks.
         edges: number of edges.
@@ -108,12 +108,13 @@ class NetworkTable:
 
     schema = pl.Schema({"probability": pl.Float32()})
 
-    def __init__(self, genes: NetworkGenes, shards: Shards, blocks: int, edges: int, cut: TargetCut | None) -> None:
+    def __init__(
+        self, names: Iterable[list[str]], shards: Shards, blocks: int, edges: int, cut: TargetCut | None
+    ) -> None:
         self._shards, self._blocks, self._edges, self._cut = shards, blocks, edges, cut
         codes: dict[str, int] = {}
         self._source, self._target = (
-            np.array([codes.setdefault(name, len(codes)) for name in each.used()[0]], np.int32)
-            for each in (genes.sources, genes.targets)
+            np.array([codes.setdefault(name, len(codes)) for name in listed], np.int32) for listed in names
         )
         self.genes: Sequence[str] = list(codes)
 
@@ -143,20 +144,21 @@ class NetworkTask:
         self, artifact: Artifact, runtime: RuntimeSettings, genes: NetworkGenes, asked: NetworkSettings
     ) -> None:
         self.artifact, self.runtime, self.genes, self.asked = artifact, runtime, genes, asked
-        ids = genes.sources.used()[1], genes.targets.used()[1]
-        self._scorer = NetworkScorer(artifact, runtime, *ids, asked.prior, asked.min_probability)
+        self._names, (sources, targets) = zip(*(each.used() for each in (genes.sources, genes.targets)), strict=True)
+        self._scorer = NetworkScorer(artifact, runtime, sources, targets, asked.prior, asked.min_probability)
         self._edges = 0
-        by_target = asked.by == "target" and asked.top_k is not None and asked.top_k < len(ids[0])
-        self._cut = TargetCut(len(ids[1]), asked.top_k) if by_target and asked.top_k is not None else None
         self._per_source = asked.top_k if asked.by == "source" else None
+        self._cut: TargetCut | None = None
+        if asked.by == "target" and asked.top_k is not None and asked.top_k < len(sources):
+            self._cut = TargetCut(len(targets), asked.top_k)
 
     def rejects(self) -> pl.DataFrame | None:
         return self.genes.rejects(self.artifact.names)
 
     def finish(self, folder: RunFolder, progress: Progress) -> NetworkTable:
         decides = [asdict(self.asked), self._scorer.blocks, self._scorer.tile]  # the cut shows in the last bits
-        names, ids = zip(*(each.used() for each in (self.genes.sources, self.genes.targets)), strict=True)
-        folder.start(fingerprint(self.artifact, self.runtime, decides, chain(*names), ids), {})
+        ids = self._scorer.sources, self._scorer.targets
+        folder.start(fingerprint(self.artifact, self.runtime, decides, chain(*self._names), ids), {})
         return self.compute(folder, progress)
 
     def compute(self, shards: Shards, progress: Progress) -> NetworkTable:
@@ -164,7 +166,7 @@ class NetworkTask:
         targets, blocks = len(self._scorer.targets), self._scorer.blocks
         finish_blocks(shards, [last * targets for _, last in blocks], self._run, progress, self._resume)
         edges = self._edges if self._cut is None else len(self._cut)
-        return NetworkTable(self.genes, shards, len(blocks), edges, self._cut)
+        return NetworkTable(self._names, shards, len(blocks), edges, self._cut)
 
     def summary(self, table: NetworkTable, record: RunRecord) -> NetworkSummary:
         return NetworkSummary(
@@ -189,9 +191,7 @@ class NetworkTask:
     def _run(self, missing: Sequence[int]) -> Generator[Arrays, None, None]:
         with closing(self._scorer.run(missing, self._choose)) as computed:
             for edges in computed:
-                admitted = edges if self._cut is None else self._cut.admit(edges)
-                self._edges += len(admitted)
-                yield vars(admitted)
+                yield vars(self._admit(edges))
 
     def _choose(self, first: int, probabilities: Array) -> BlockEdges:
         """A worker's last step."""
@@ -200,10 +200,12 @@ class NetworkTask:
         return strongest(probabilities, first, self._per_source)
 
     def _resume(self, arrays: Arrays) -> None:
-        edges = BlockEdges(**arrays)
-        if self._cut is not None:
-            self._cut.add(edges)
-        self._edges += len(edges)
+        self._admit(BlockEdges(**arrays))
+
+    def _admit(self, edges: BlockEdges) -> BlockEdges:
+        admitted = edges if self._cut is None else self._cut.admit(edges)
+        self._edges += len(admitted)
+        return admitted
 
 
 def network_table(
