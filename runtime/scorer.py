@@ -14,7 +14,7 @@ from .artifact.folder import Artifact
 from .artifact.library import find_artifact
 from .engine.probe import Features, Prober
 from .engine.session import RuntimeSettings
-from .engine.states import CellState, in_state
+from .engine.states import CellState
 from .files.formats import OutputFormat
 from .files.pairs import PairsLike, read_pairs
 from .files.tables import frame
@@ -101,7 +101,8 @@ class Scorer:
 
     def in_state(self, state: CellState) -> Scorer:
         """A scorer of the same artifact whose virtual cell is in a cell state (`ugrn.runtime.engine.states`)."""
-        return Scorer(in_state(self.artifact, state), self.settings)
+        ids = self.artifact.names.ids(state.genes).astype(np.int64)
+        return Scorer(self.artifact.with_context(ids, state.values), self.settings)
 
     def resolve(self, pairs: PairsLike) -> ResolvedPairs:
         """Read pairs and look up their genes; ``.rejects(names)`` of the result lists what cannot be scored."""

@@ -129,12 +129,6 @@ def _known(cells: Cells, names: GeneNames, scale: str, where: Path | str) -> tup
     return columns, ids, matches
 
 
-def in_state(artifact: Artifact, state: CellState) -> Artifact:
-    """The artifact with the state as its virtual cell's context."""
-    ids = artifact.names.ids(state.genes).astype(np.int64)
-    return artifact.with_context(ids, state.values)
-
-
 def _usable(state: CellState, artifact: Artifact, where: Path | str) -> CellState:
     ids = artifact.names.ids(state.genes)
     keep = np.unique(ids, return_index=True)[1]
