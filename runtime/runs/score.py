@@ -20,7 +20,7 @@ from ..files.formats import OutputFormat
 from ..files.pairs import PairBatches, write_pair_batches
 from ..genes.pairs import ResolvedPairs
 from ..progress import Progress
-from ..translator.translator import EMB, PROBES
+from ..translator.translator import EMB
 from .file_run import RunRecord, finish_blocks
 from .provenance import fingerprint
 from .ranks import weight_column
@@ -100,7 +100,7 @@ class ScoreTask:
         if self.rank_by is not None and not to.all_columns:
             message = f"{output}: written as asked it has no columns for ranks; write all columns, e.g. as .csv or .tsv"
             raise InputError(message)
-        self.columns = _score_columns(self.artifact, asked)
+        self.columns = _score_columns(prober, asked)
 
     def rejects(self) -> pl.DataFrame | None:
         return self.resolved.rejects(self.artifact.names) if self.resolved.counts() else None
@@ -150,7 +150,7 @@ class ScoreTask:
 def score_table(prober: Prober, resolved: ResolvedPairs, asked: ScoreSettings) -> ResultTable:
     """The scores of a pair list, in memory; see `Scorer.score`."""
     rank_by = weight_column(resolved, asked.rank)
-    columns = _score_columns(prober.artifact, asked)
+    columns = _score_columns(prober, asked)
     sources, targets = resolved.gene_ids(resolved.accepted_rows())
     results = _scores(prober.artifact, prober.features_in_blocks(sources, targets), sources, targets, asked)
     return result_table(resolved, _by_row(resolved, results), columns, rank_by=rank_by)
@@ -159,13 +159,13 @@ def score_table(prober: Prober, resolved: ResolvedPairs, asked: ScoreSettings) -
 def feature_table(prober: Prober, resolved: ResolvedPairs) -> ResultTable:
     """The probe features of a pair list, in memory; see `Scorer.features`."""
     features = prober.features_in_blocks(*resolved.gene_ids(resolved.accepted_rows()))
-    results = _by_row(resolved, _stack(features, prober.probes))
-    return result_table(resolved, results, _feature_columns(prober.artifact, prober.probes), keep=False)
+    results = _by_row(resolved, np.hstack(list(features.values())))
+    return result_table(resolved, results, _feature_columns(prober), keep=False)
 
 
-def _score_columns(artifact: Artifact, asked: ScoreSettings) -> list[str]:
-    scores = ["probability", *(f"logit_{part}" for part in artifact.translator.parts)]
-    return scores + (_feature_columns(artifact, PROBES) if asked.features else [])
+def _score_columns(prober: Prober, asked: ScoreSettings) -> list[str]:
+    scores = ["probability", *(f"logit_{part}" for part in prober.artifact.translator.parts)]
+    return scores + (_feature_columns(prober) if asked.features else [])
 
 
 def _scores(artifact: Artifact, probed: Features, sources: Codes, targets: Codes, asked: ScoreSettings) -> Array:
@@ -175,17 +175,11 @@ def _scores(artifact: Artifact, probed: Features, sources: Codes, targets: Codes
     if translator.product is not None and artifact.embeddings is not None:
         logits[EMB] = translator.product.of_pairs(artifact.embeddings, sources, targets)
     scores = [translator.probabilities(logits, asked.prior), *(logits[part] for part in translator.parts)]
-    out = np.stack(scores, axis=1)
-    return np.concatenate([out, _stack(probed, PROBES)], axis=1) if asked.features else out
+    return np.column_stack(scores + (list(probed.values()) if asked.features else []))
 
 
-def _feature_columns(artifact: Artifact, probes: Sequence[str]) -> list[str]:
-    levels = {"vvp": artifact.manifest.vvp_levels, "gdt": artifact.manifest.gdt_levels}
-    return [f"{probe}_{k + 1}" for probe in probes for k in range(len(levels[probe]))]
-
-
-def _stack(features: Features, probes: Sequence[str]) -> Array:
-    return np.concatenate([features[probe] for probe in probes], axis=1)
+def _feature_columns(prober: Prober) -> list[str]:
+    return [f"{probe}_{k + 1}" for probe, levels in prober.grid.rows.items() for k in range(len(levels))]
 
 
 def _by_row(resolved: ResolvedPairs, results: Array) -> Array:
