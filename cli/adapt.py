@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .console import Console, Json, Quiet
-from .extras import needs
+from .exits import needs
 
 RESUMABLE = True
 HELP = """Train an adapter that hands a network to a backbone (GRNFormer), which then exports like any other.
@@ -63,15 +63,10 @@ def command(
         from ugrn.export.adapter.adapt import adapt_to_folder, check_output, open_base
         from ugrn.export.adapter.held_out import evaluation_lines
         from ugrn.export.adapter.train import AdaptConfig
-        from ugrn.export.pretrain.loop import TrainingStatus
-    check_output(output)
-    line = console.progress("steps", every=30.0)
-
-    def report(progress: TrainingStatus) -> None:
-        line(progress.step, progress.steps, f"loss {progress.loss:.4f}")
-
+    check_output(output)  # before a checkpoint is read
     config = AdaptConfig(steps=steps, perturbation=edge_perturbation, unfreeze=unfreeze, seed=seed)
     base = open_base(backbone, family, settings or [])
-    metadata = adapt_to_folder(base, networks, cells, output, readout, config, threads, report, console.note)
+    progress = console.training_progress()
+    metadata = adapt_to_folder(base, networks, cells, output, readout, config, threads, progress, console.note)
     console.note(f"adapter written: {output}; next: ugrn export adapted {output} -o ARTIFACT")
     console.result({"output": output, **metadata}, evaluation_lines(metadata["held_out"]))

@@ -14,7 +14,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.progress import StageProgress
 
 from .console import Console, Json, Quiet
-from .extras import needs
+from .exits import needs
 from .options import ArtifactFolder
 
 RESUMABLE = True
@@ -30,24 +30,26 @@ Examples:
     ugrn benchmark data --artifact my-artifact --train hESC/string -o results
 """
 
+Attention = Annotated[
+    str | None,
+    typer.Option(help="The same backbone exported with --readout attn, for the column Attn; as --artifact."),
+]
+GeneEmbeddings = Annotated[
+    Path | None, typer.Option(help="Parquet with columns gene and embedding, for the text controls.", exists=True)
+]
+GeneSets = Annotated[
+    Path | None, typer.Option(help="GMT file that informed the backbone, for the gene-set controls.", exists=True)
+]
+
 
 def command(
     data: Annotated[Path, typer.Argument(metavar="DATA_DIR", help="Folder of networks, genes and expression.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for tables, plots and report.")],
     artifact: ArtifactFolder = None,
     train: Annotated[str, typer.Option(help="DATASET/NETWORK the translators learn on.")] = "hESC/string",
-    attention: Annotated[
-        str | None,
-        typer.Option(help="The same backbone exported with --readout attn, for the column Attn; as --artifact."),
-    ] = None,
-    gene_embeddings: Annotated[
-        Path | None,
-        typer.Option(help="Parquet with columns gene and embedding, for the text controls.", exists=True),
-    ] = None,
-    gene_sets: Annotated[
-        Path | None,
-        typer.Option(help="GMT file that informed the backbone, for the gene-set controls.", exists=True),
-    ] = None,
+    attention: Attention = None,
+    gene_embeddings: GeneEmbeddings = None,
+    gene_sets: GeneSets = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Panel 500, two draws of negatives, no slow methods: a few minutes.")
     ] = False,

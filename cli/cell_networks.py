@@ -13,24 +13,9 @@ from ugrn.runtime.files.outputs import check_output
 from ugrn.runtime.genes.pairs import format_counts
 from ugrn.runtime.runs.network import By
 
+from . import options
 from .console import Console, Json, Quiet
-from .extras import needs
-from .options import (
-    ArtifactFolder,
-    ContextSize,
-    ContextValues,
-    CountedBy,
-    Genes,
-    MemoryMb,
-    MinProbability,
-    Prior,
-    Provider,
-    Strict,
-    Threads,
-    TopK,
-    in_states,
-    report_rejects,
-)
+from .exits import needs
 
 if TYPE_CHECKING:
     from ugrn.export.networks.summary import CellNetworkSummary
@@ -84,19 +69,19 @@ def command(
     context: typer.Context,
     cells: Annotated[Path, typer.Argument(help="Cells: .h5ad.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Result: .h5.")],
-    sources: Genes = None,
-    targets: Genes = None,
-    top_k: TopK = None,
-    by: CountedBy = "source",
-    min_probability: MinProbability = 0.0,
-    prior: Prior = None,
-    strict: Strict = False,
-    context_values: ContextValues = None,
-    context_size: ContextSize = 0,
-    artifact: ArtifactFolder = None,
-    provider: Provider = "auto",
-    threads: Threads = 0,
-    memory_mb: MemoryMb = 0,
+    sources: options.Genes = None,
+    targets: options.Genes = None,
+    top_k: options.TopK = None,
+    by: options.CountedBy = "source",
+    min_probability: options.MinProbability = 0.0,
+    prior: options.Prior = None,
+    strict: options.Strict = False,
+    context_values: options.ContextValues = None,
+    context_size: options.ContextSize = 0,
+    artifact: options.ArtifactFolder = None,
+    provider: options.Provider = "auto",
+    threads: options.Threads = 0,
+    memory_mb: options.MemoryMb = 0,
     regulons: RegulonFile = None,
     reference: Reference = None,
     reference_cells: ReferenceCells = None,
@@ -130,7 +115,7 @@ def command(
         read = read_many_cells(cells, opened.names)  # before anything is scored
         if regulons is None:
             lists = [sources, targets]
-            ((scorer, _),) = in_states(scorer, lists, output, context_values, None, context_size, console)
+            ((scorer, _),) = options.in_states(scorer, lists, output, context_values, None, context_size, console)
             basis = scored_basis(scorer, sources, targets, settings, console.progress("pairs"))
         else:
             basis = listed_basis(regulons, opened.names)
@@ -177,7 +162,7 @@ def _print_summary(summary: CellNetworkSummary, console: Console) -> None:
     console.note(f"genes of the cells: {summary.genes}")
     for label, counts in summary.rejected.items():
         rejected = f"{sum(counts.values())} {label} rejected ({format_counts(counts)})"
-        report_rejects(rejected, summary.rejects, summary.output, console)
+        options.report_rejects(rejected, summary.rejects, summary.output, console)
     console.note(
         f"{summary.regulons:,} regulons with {summary.edges:,} edges: {summary.somewhere:,} active in some of the "
         f"cells, {summary.everywhere:,} in all, {summary.nowhere:,} in none"

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,8 @@ import typer
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+    from ugrn.export.pretrain.loop import TrainingStatus
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes: errors alone on standard error.")]
 Json = Annotated[bool, typer.Option("--json", help="What was done, as one line of JSON on standard output.")]
@@ -91,6 +93,17 @@ class Console:
     def progress(self, unit: str, every: float = 5.0) -> ProgressLine:
         """A progress line; see `ProgressLine`."""
         return ProgressLine(unit, every, self.quiet)
+
+    def training_progress(self) -> Callable[[TrainingStatus], None]:
+        """A progress line with the loss and, at once where they are new, the scores on held-out rows."""
+        line = self.progress("steps", every=30.0)
+
+        def progress(status: TrainingStatus) -> None:
+            scores = ", ".join(f"{name} {value:.4f}" for name, value in (status.held_out or {}).items())
+            note = f"loss {status.loss:.4f}" + (f"; held out: {scores}" if scores else "")
+            line(status.step, status.steps, note, now=bool(scores))
+
+        return progress
 
     def result(self, metadata: Mapping[str, Any] | DataclassInstance, lines: Iterable[str] = ()) -> None:
         """Print a result on standard output: `metadata` as JSON, or `lines`."""

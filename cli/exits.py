@@ -1,4 +1,4 @@
-"""Errors turned into one message and an exit code.
+"""Errors turned into one message and an exit code, and failed imports of an extra into the line that mends them.
 
 Exit codes: 0 done, 1 our fault or the machine's, 2 the user's mistake, 130 interrupted.
 """
@@ -33,6 +33,18 @@ def exit_codes(interrupted: Callable[[], str]) -> Iterator[None]:
         _fail(str(error), 1)
     except OSError as error:
         _fail(f"the system refused: {error}", 1)
+
+
+@contextmanager
+def needs(extra: str, what: str) -> Iterator[None]:
+    """Turn a failed import of a third-party package into the pip line that mends it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("ugrn"):
+            raise
+        missing = f"{what} ({error.name})"
+        raise MissingExtraError(missing, extra) from error
 
 
 def _fail(message: str, code: int) -> None:

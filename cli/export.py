@@ -13,7 +13,7 @@ import typer
 from ugrn.runtime.errors import InputError
 
 from .console import Console, Json, Quiet
-from .extras import needs
+from .exits import needs
 
 HELP = """Export a frozen backbone into an artifact folder of ONNX graphs.
 

@@ -11,7 +11,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.pairs import format_counts
 
 from .console import Console, Json, Quiet
-from .extras import needs
+from .exits import needs
 from .options import Output, need_output, report_rejects, result_file
 
 if TYPE_CHECKING:

@@ -9,29 +9,8 @@ from ugrn.runtime import NetworkSettings, NetworkSummary, load
 from ugrn.runtime.genes.pairs import format_counts
 from ugrn.runtime.runs.network import By
 
+from . import options
 from .console import Console, Json, Quiet
-from .options import (
-    STARTED_OVER,
-    ArtifactFolder,
-    ContextSize,
-    ContextValues,
-    CountedBy,
-    FormatName,
-    Genes,
-    GroupBy,
-    MemoryMb,
-    MinProbability,
-    Output,
-    Prior,
-    Provider,
-    Strict,
-    Threads,
-    TopK,
-    in_states,
-    need_output,
-    report_rejects,
-    result_file,
-)
 
 RESUMABLE = True
 HELP = """Score every source with every target of two gene lists.
@@ -49,31 +28,32 @@ Examples:
 
 
 def command(
-    sources: Genes = None,
-    targets: Genes = None,
-    output: Output = None,
-    file_format: FormatName = "ugrn",
-    top_k: TopK = None,
-    by: CountedBy = "source",
-    min_probability: MinProbability = 0.0,
-    prior: Prior = None,
-    artifact: ArtifactFolder = None,
-    context_values: ContextValues = None,
-    groupby: GroupBy = None,
-    context_size: ContextSize = 0,
-    strict: Strict = False,
-    provider: Provider = "auto",
-    threads: Threads = 0,
-    memory_mb: MemoryMb = 0,
+    sources: options.Genes = None,
+    targets: options.Genes = None,
+    output: options.Output = None,
+    file_format: options.FormatName = "ugrn",
+    top_k: options.TopK = None,
+    by: options.CountedBy = "source",
+    min_probability: options.MinProbability = 0.0,
+    prior: options.Prior = None,
+    artifact: options.ArtifactFolder = None,
+    context_values: options.ContextValues = None,
+    groupby: options.GroupBy = None,
+    context_size: options.ContextSize = 0,
+    strict: options.Strict = False,
+    provider: options.Provider = "auto",
+    threads: options.Threads = 0,
+    memory_mb: options.MemoryMb = 0,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     console = Console(quiet, json)
-    output = need_output(output, json)
+    output = options.need_output(output, json)
     settings = NetworkSettings(top_k, cast(By, by), min_probability, prior, strict, file_format)
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
-    for each, path in in_states(scorer, [sources, targets], output, context_values, groupby, context_size, console):
-        with result_file(path, file_format) as file:
+    reads = [sources, targets]
+    for each, path in options.in_states(scorer, reads, output, context_values, groupby, context_size, console):
+        with options.result_file(path, file_format) as file:
             summary = each.network_file(sources, targets, file, settings, console.progress("pairs"))
             _print_summary(summary, path, console)
         console.result(summary)
@@ -81,7 +61,7 @@ def command(
 
 def _print_summary(summary: NetworkSummary, output: Path, console: Console) -> None:
     if summary.started_over:
-        console.note(STARTED_OVER)
+        console.note(options.STARTED_OVER)
     for label, column in summary.columns.items():
         console.note(f"{label}: names taken from {column}")
     used = {"sources": summary.sources, "targets": summary.targets}
@@ -90,7 +70,7 @@ def _print_summary(summary: NetworkSummary, output: Path, console: Console) -> N
     for label, counts in summary.rejected.items():
         rejected = sum(counts.values())
         listed = f"{rejected} of {used[label] + rejected} {label} rejected"
-        report_rejects(f"{listed} ({format_counts(counts)})", summary.rejects, output, console)
+        options.report_rejects(f"{listed} ({format_counts(counts)})", summary.rejects, output, console)
     left_out = f" ({summary.self_pairs} self-pairs left out)" if summary.self_pairs else ""
     console.note(
         f"{summary.scored} pairs of {summary.sources} sources and {summary.targets} targets scored{left_out}, "

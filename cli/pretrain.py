@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .console import Console, Json, Quiet
-from .extras import needs
-
-if TYPE_CHECKING:
-    from ugrn.export.pretrain.loop import TrainingStatus
+from .exits import needs
 
 RESUMABLE = True
 HELP = """Pretrain a mini backbone on expression data (.h5 corpus files, .h5ad, or folders of them).
@@ -21,6 +17,13 @@ Run the same command again to resume a run that was stopped.
 
 Example: ugrn pretrain corpus averages --genes genes -o my-pretrained
 """
+
+DescriptionShare = Annotated[
+    float,
+    typer.Option(
+        help="Share of the training rows drawn from the genes' descriptions, from 0 to below 1.", min=0.0, max=0.95
+    ),
+]
 
 
 def command(
@@ -44,12 +47,7 @@ def command(
     width: Annotated[int, typer.Option(min=8)] = 192,
     layers: Annotated[int, typer.Option(min=1)] = 2,
     heads: Annotated[int, typer.Option(min=1)] = 6,
-    description_share: Annotated[
-        float,
-        typer.Option(
-            help="Share of the training rows drawn from the genes' descriptions, from 0 to below 1.", min=0.0, max=0.95
-        ),
-    ] = 0.5,
+    description_share: DescriptionShare = 0.5,
     licence: Annotated[str, typer.Option(help="SPDX expression of the weights' licence.")] = "",
     bfloat16: Annotated[
         bool, typer.Option(help="Multiply matrices in bfloat16: about twice as fast where the processor can.")
@@ -73,7 +71,7 @@ def command(
         sizes,
         gene_embeddings,
         threads,
-        _training_progress(console),
+        console.training_progress(),
         console.note,
         licence=licence,
         gene_sets=gene_sets,
@@ -83,15 +81,3 @@ def command(
         f"ugrn export mini {output} -o ARTIFACT"
     )
     console.result({"output": output, "held_out": metadata["held_out"], "sources": len(metadata["sources"])})
-
-
-def _training_progress(console: Console) -> Callable[[TrainingStatus], None]:
-    """A progress line with the loss and, at once where they are new, the scores on held-out rows."""
-    line = console.progress("steps", every=30.0)
-
-    def progress(status: TrainingStatus) -> None:
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in (status.held_out or {}).items())
-        note = f"loss {status.loss:.4f}" + (f"; held out: {scores}" if scores else "")
-        line(status.step, status.steps, note, now=bool(scores))
-
-    return progress

@@ -10,7 +10,7 @@ import typer
 from ugrn.runtime import load
 
 from .console import Console, Json, Quiet
-from .extras import needs
+from .exits import needs
 from .options import ArtifactFolder
 
 HELP = """Make one self-contained web page of a result of 'ugrn score' or 'ugrn network'.

@@ -14,24 +14,8 @@ from ugrn.runtime.files.results import scan_results
 from ugrn.runtime.files.tables import ENDS
 from ugrn.runtime.genes.pairs import format_counts
 
+from . import options
 from .console import Console, Json, Quiet
-from .options import (
-    STARTED_OVER,
-    ArtifactFolder,
-    ContextSize,
-    ContextValues,
-    FormatName,
-    GroupBy,
-    MemoryMb,
-    Output,
-    Prior,
-    Provider,
-    Threads,
-    in_states,
-    need_output,
-    report_rejects,
-    result_file,
-)
 
 RESUMABLE = True
 HELP = """Score a pair list: the probability that each source regulates its target.
@@ -62,24 +46,24 @@ def command(
             "two columns; other columns are kept. - for CSV or TSV from standard input."
         ),
     ] = None,
-    artifact: ArtifactFolder = None,
-    output: Output = None,
-    file_format: FormatName = "ugrn",
+    artifact: options.ArtifactFolder = None,
+    output: options.Output = None,
+    file_format: options.FormatName = "ugrn",
     example: Annotated[bool, typer.Option(help="Score the artifact's own example pairs.")] = False,
-    prior: Prior = None,
+    prior: options.Prior = None,
     features: Annotated[bool, typer.Option(help="Also write the 16 probe features.")] = False,
     rank: Annotated[
         bool, typer.Option("--rank", help="Merge with the list's importance, weight or score: ranks, and their mean.")
     ] = False,
     rank_by: Annotated[str | None, typer.Option(help="As --rank, with this column of the list.")] = None,
-    context_values: ContextValues = None,
-    groupby: GroupBy = None,
-    context_size: ContextSize = 0,
+    context_values: options.ContextValues = None,
+    groupby: options.GroupBy = None,
+    context_size: options.ContextSize = 0,
     strict: Annotated[bool, typer.Option(help="Fail if any pair cannot be scored.")] = False,
     top: Annotated[int, typer.Option(help="Print this many of the strongest edges.", min=0)] = 0,
-    provider: Provider = "auto",
-    threads: Threads = 0,
-    memory_mb: MemoryMb = 0,
+    provider: options.Provider = "auto",
+    threads: options.Threads = 0,
+    memory_mb: options.MemoryMb = 0,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -89,13 +73,13 @@ def command(
     scorer = load(artifact, provider=provider, threads=threads, memory_mb=memory_mb)
     if (pairs is None) != example:
         raise typer.BadParameter("give a pair list, or --example, and not both", param_hint="PAIRS")  # noqa: EM101
-    output = need_output(output, json)
+    output = options.need_output(output, json)
     if top and (output.suffix not in (".csv", ".tsv", ".parquet") or file_format in LAYOUTS.keys() - {"ugrn"}):
         raise typer.BadParameter("--top reads .csv, .tsv or .parquet results with all columns", param_hint="--top")  # noqa: EM101
     listed = scorer.artifact.example_pairs if pairs is None else pairs
     settings = ScoreSettings(prior, features, strict, file_format, rank_by or rank)
-    for each, path in in_states(scorer, [pairs], output, context_values, groupby, context_size, console):
-        with result_file(path, file_format) as file:
+    for each, path in options.in_states(scorer, [pairs], output, context_values, groupby, context_size, console):
+        with options.result_file(path, file_format) as file:
             summary = each.score_file(listed, file, settings, console.progress("pairs"))
             _print_summary(summary, path, console)
         probability = summary.renamed.get("probability", "probability")
@@ -104,14 +88,14 @@ def command(
 
 def _print_summary(summary: Summary, output: Path, console: Console) -> None:
     if summary.started_over:
-        console.note(STARTED_OVER)
+        console.note(options.STARTED_OVER)
     if summary.names:
         console.note(summary.names)
     if summary.rejects is not None:
         rejected = (
             f"{summary.read - summary.scored} of {summary.read} pairs rejected ({format_counts(summary.rejected)})"
         )
-        report_rejects(rejected, summary.rejects, output, console)
+        options.report_rejects(rejected, summary.rejects, output, console)
     if summary.renamed:
         renamed = ", ".join(f"{ours} is {name}" for ours, name in summary.renamed.items())
         console.note(f"the list has columns of the result's names; in the result {renamed}")

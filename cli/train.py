@@ -12,7 +12,7 @@ from ugrn.runtime.errors import InputError
 from ugrn.runtime.genes.pairs import format_counts
 
 from .console import Console, Json, Quiet
-from .extras import needs
+from .exits import needs
 
 HELP = """Fit the translator of an artifact on a network's edges, and calibrate it.
 

@@ -14,7 +14,7 @@ from .artifact.folder import Artifact
 from .artifact.library import find_artifact
 from .engine.probe import Features, Prober
 from .engine.session import RuntimeSettings
-from .engine.states import CellState, in_state
+from .engine.states import CellState
 from .files.outputs import OutputFormat
 from .files.pairs import PairsLike, read_pairs
 from .files.tables import frame
@@ -23,7 +23,7 @@ from .genes.pairs import ResolvedPairs, format_counts, resolve_pairs
 from .progress import Progress, silent
 from .runs.file_run import run_to_file
 from .runs.network import By, NetworkSettings, NetworkSummary, NetworkTask, network_table
-from .runs.score import ScoreSettings, ScoreTask, Summary, feature_table, score_table, score_task
+from .runs.score import ScoreSettings, ScoreTask, Summary, feature_table, score_table
 from .translator.translator import PROBES
 
 
@@ -80,7 +80,7 @@ class Scorer:
             ArtifactError: the artifact has no translator.
         """
         resolved = self._usable(pairs)
-        return frame(score_table(self._prober(PROBES), resolved, prior, features, rank))
+        return frame(score_table(self._prober(PROBES), resolved, ScoreSettings(prior, features, rank=rank)))
 
     def features(self, pairs: PairsLike, *, probes: tuple[str, ...] = PROBES) -> pl.DataFrame:
         """Probe features of pairs: source, target, ``vvp_1`` … and ``gdt_1`` …, one column per level.
@@ -101,7 +101,8 @@ class Scorer:
 
     def in_state(self, state: CellState) -> Scorer:
         """A scorer of the same artifact whose virtual cell is in a cell state (`ugrn.runtime.engine.states`)."""
-        return Scorer(in_state(self.artifact, state), self.settings)
+        ids = self.artifact.names.ids(state.genes).astype(np.int64)
+        return Scorer(self.artifact.with_context(ids, state.values), self.settings)
 
     def resolve(self, pairs: PairsLike) -> ResolvedPairs:
         """Read pairs and look up their genes; ``.rejects(names)`` of the result lists what cannot be scored."""
@@ -130,7 +131,11 @@ class Scorer:
         """
 
         def prepare(to: OutputFormat) -> ScoreTask:
-            return score_task(self._prober(PROBES), pairs, Path(output), settings, to)
+            prober = self._prober(PROBES)
+            self.artifact.translator.check_prior(settings.prior)  # before the list is read
+            resolved = self.resolve(pairs)
+            resolved.require(self.artifact.names, settings.strict)
+            return ScoreTask(prober, resolved, Path(output), settings, to)
 
         return run_to_file(prepare, Path(output), [pairs], settings.format, progress)
 

@@ -22,7 +22,7 @@ UPWARD = (
     ("runtime/files/text.py", "from ..runs import store", "ugrn.runtime.files.text -> ugrn.runtime.runs.store"),
     ("runtime/errors.py", "import torch", "ugrn.runtime.errors -> torch"),
     ("export/model/layers.py", "from ..graph import virtual_cell", "ugrn.export.model.layers -> ugrn.export.graph"),
-    ("runtime/errors.py", "from ugrn.cli import extras", "ugrn.runtime.errors -> ugrn.cli.extras"),
+    ("runtime/errors.py", "from ugrn.cli import exits", "ugrn.runtime.errors -> ugrn.cli.exits"),
 )
 
 

@@ -11,8 +11,7 @@ from typing import Annotated
 import typer
 
 from ugrn.cli.console import Console, Json, Quiet
-from ugrn.cli.exits import exit_codes
-from ugrn.cli.extras import needs
+from ugrn.cli.exits import exit_codes, needs
 from ugrn.cli.options import ArtifactFolder
 from ugrn.runtime import load
 from ugrn.runtime.errors import InputError

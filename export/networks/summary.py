@@ -96,7 +96,7 @@ def write_networks(
         seconds=round(time.monotonic() - started, 3),
     )
     counts = {name: value for name, value in asdict(summary).items() if name not in ("output", "rejects", "seconds")}
-    write_sidecar(output, artifact, metadata, counts, summary.seconds)
+    write_sidecar(output, artifact, {"settings": metadata, **counts}, summary.seconds)
     return summary
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Array, Codes
+from ..arrays import Array, Codes, Ids
 from ..artifact.folder import Artifact
 from ..errors import DeviceMemoryError, InputError
 from ..files.pairs import source_bounds
@@ -106,18 +106,20 @@ class Prober:
                 if len(rows):
                     block = slice(first, first + width), slice(start, start + step)
                     cells = self.cells(asked_sources[block[0]], asked_targets[block[1]])
-                    self._pick(cells, source_row[rows] - first, target_row[rows] - start, rows, out)
+                    source, target = source_row[rows] - first, target_row[rows] - start
+                    of_pairs = self.features_of_levels([part[source, :, target].T for part in cells])
+                    for probe, values in of_pairs.items():
+                        out[probe][rows] = values.T
         return out
 
-    def features_of_all(self, cells: list[Array], source: int) -> Features:
-        """Features of one source of `cells` with all their targets; per probe ``[number of levels, Q]``."""
+    def features_of_levels(self, levels: list[Array]) -> Features:
+        """Features of n pairs, per probe ``[number of levels, n]``, from `cells` of theirs, ``[K, n]``."""
         out = {}
         if "vvp" in self.grid.rows:
-            value = cells[0][source]  # [K, Q]
-            out["vvp"] = value[self.grid.rows["vvp"]]
-            out["vvp"] -= value[self.grid.baseline]
+            out["vvp"] = levels[0][self.grid.rows["vvp"]]
+            out["vvp"] -= levels[0][self.grid.baseline]
         if "gdt" in self.grid.rows:
-            out["gdt"] = cells[1][source][self.grid.rows["gdt"]]
+            out["gdt"] = levels[1][self.grid.rows["gdt"]]
         return out
 
     def cells(self, sources: Codes, targets: Codes) -> list[Array]:
@@ -161,20 +163,6 @@ class Prober:
             return outputs[0]
         both = zip_longest(*outputs)  # the gradient graph's runs come first
         return [np.concatenate([part for part in each if part is not None], axis=1) for each in both]
-
-    def _pick(
-        self,
-        cells: list[Array],
-        source: NDArray[np.intp],
-        target: NDArray[np.intp],
-        rows: NDArray[np.intp],
-        out: Features,
-    ) -> None:
-        if "vvp" in out:
-            value = cells[0][source, :, target]  # [n, K]
-            out["vvp"][rows] = value[:, self.grid.rows["vvp"]] - value[:, [self.grid.baseline]]
-        if "gdt" in out:
-            out["gdt"][rows] = cells[1][source, :, target][:, self.grid.rows["gdt"]]
 
     def block_size(self, sources: int, targets: int) -> tuple[int, int]:
         """Numbers of sources and of targets of one run of the graph, out of these many, within the memory budget."""
@@ -227,9 +215,7 @@ class Prober:
         return 4 * streams * (context + targets * query)
 
 
-def plan_blocks(
-    indptr: NDArray[np.int64], most_sources: int, most_pairs: int = MOST_PAIRS
-) -> Iterator[tuple[int, int]]:
+def plan_blocks(indptr: Ids, most_sources: int, most_pairs: int = MOST_PAIRS) -> Iterator[tuple[int, int]]:
     """Cut pairs that are sorted by source into blocks of whole sources.
 
     Args:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Array, Ids
 from ..errors import ArtifactError, DeviceMemoryError, InputError, MissingExtraError, ProviderError
 
 Provider = Literal["auto", "cpu", "cuda"]
@@ -107,12 +107,12 @@ class GraphSession:
 
     def run(
         self,
-        context: NDArray[np.int64],
-        context_values: NDArray[np.float32],
-        sources: NDArray[np.int64],
-        levels: NDArray[np.float32],
-        targets: NDArray[np.int64],
-    ) -> list[NDArray[np.float32]]:
+        context: Ids,
+        context_values: Array,
+        sources: Ids,
+        levels: Array,
+        targets: Ids,
+    ) -> list[Array]:
         """Run the graph.
 
         Args:
@@ -136,7 +136,7 @@ class GraphSession:
             "targets": targets,
         }
         try:
-            outputs: list[NDArray[np.float32]] = (
+            outputs: list[Array] = (
                 self._session.run(None, feeds, self._run_options) if self.provider == "cpu" else self._run_bound(feeds)
             )
         except Exception as error:
@@ -146,7 +146,7 @@ class GraphSession:
             raise
         return outputs
 
-    def _run_bound(self, feeds: dict[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+    def _run_bound(self, feeds: dict[str, NDArray[Any]]) -> list[Array]:
         """Run with inputs and outputs on the device: only the results are copied back, once.
 
         Inputs that stay the same from run to run are copied there once.
@@ -161,7 +161,7 @@ class GraphSession:
         for output in self._session.get_outputs():
             binding.bind_output(output.name, self.provider, 0)
         self._session.run_with_iobinding(binding, self._run_options)
-        copied: list[NDArray[np.float32]] = binding.copy_outputs_to_cpu()
+        copied: list[Array] = binding.copy_outputs_to_cpu()
         return copied
 
 

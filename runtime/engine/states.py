@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ..arrays import Array, Codes
+from ..arrays import Array, Codes, Ids
 from ..artifact.folder import Artifact
 from ..errors import InputError
 from ..files.annotations import Groups
@@ -45,7 +45,7 @@ class EachCell:
     what became of the file's names."""
 
     values: Array
-    genes: NDArray[np.int64]
+    genes: Ids
     matches: Matches
 
 
@@ -128,12 +128,6 @@ def _known(cells: Cells, names: GeneNames, scale: str, where: Path | str) -> tup
         )
         raise InputError(message)
     return columns, ids, matches
-
-
-def in_state(artifact: Artifact, state: CellState) -> Artifact:
-    """The artifact with the state as its virtual cell's context."""
-    ids = artifact.names.ids(state.genes).astype(np.int64)
-    return artifact.with_context(ids, state.values)
 
 
 def _usable(state: CellState, artifact: Artifact, where: Path | str) -> CellState:

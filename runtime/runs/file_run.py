@@ -53,27 +53,17 @@ class Task(Protocol[Table, Summary]):
     def artifact(self) -> Artifact:
         """The artifact that scores."""
 
-    @property
-    def inputs(self) -> Mapping[str, Callable[[Path], object]]:
-        """Files of the run's folder that the blocks are computed from, each with its writer."""
-
-    def fingerprint(self) -> str:
-        """Hash of all that decides the bytes of the blocks."""
-
     def rejects(self) -> pl.DataFrame | None:
         """The names or pairs that cannot be scored, with reasons; None where there are none."""
 
     def finish(self, folder: RunFolder, progress: Progress) -> Table:
-        """Compute the blocks that the folder has no shard of (see `finish_blocks`); the result."""
+        """Start the folder and compute the blocks that it has no shard of (see `finish_blocks`); the result."""
 
     def summary(self, table: Table, record: RunRecord) -> Summary:
         """The summary of a run that gave this result."""
 
-    def settings(self) -> Mapping[str, Any]:
-        """The settings, for the JSON beside the result."""
-
-    def counts(self, summary: Summary) -> Mapping[str, Any]:
-        """The counts, for the JSON beside the result."""
+    def metadata(self, summary: Summary) -> Mapping[str, Any]:
+        """Settings and counts, for the JSON beside the result."""
 
 
 def run_to_file(
@@ -100,12 +90,11 @@ def run_to_file(
     task = prepare(to)
     with RunFolder(output) as folder:
         rejects = write_rejects(task.rejects(), output)
-        folder.start(task.fingerprint(), task.inputs)
         table = task.finish(folder, progress)
         write_results(table, output, to)
         seconds = round(time.monotonic() - started, 3)
         summary = task.summary(table, RunRecord(output, rejects, seconds, folder.resumed, folder.started_over))
-        write_sidecar(output, task.artifact, task.settings(), task.counts(summary), seconds)
+        write_sidecar(output, task.artifact, task.metadata(summary), seconds)
         folder.remove()
     return summary
 
@@ -126,12 +115,11 @@ def finish_blocks(
         progress: called with pairs done and pairs in all.
         resume: takes the arrays of a block that an earlier run finished, in its turn.
     """
-    missing = [index for index in range(len(ends)) if not shards.finished(index)]
-    wanted = set(missing)
+    missing = [index for index in range(len(ends)) if index not in shards]
     with closing(compute(missing)) as computed:
         for index, done in enumerate(ends):
-            if index in wanted:
-                shards.write(index, next(computed))
+            if index not in shards:
+                shards[index] = next(computed)
             elif resume is not None:
-                resume(shards.read(index))
+                resume(shards[index])
             progress(done, ends[-1])

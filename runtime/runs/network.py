@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -22,7 +22,7 @@ from ..progress import Progress, silent
 from ..translator.translator import Translator
 from .file_run import RunRecord, finish_blocks
 from .provenance import fingerprint
-from .store import Arrays, MemoryShards, Shards
+from .store import Arrays, RunFolder, Shards
 from .strongest import BlockEdges, TargetCut, strongest
 from .workers import NetworkScorer
 
@@ -99,7 +99,7 @@ class NetworkTable:
     """The edges of a network in the order of the sources, read from its shards.
 
     Args:
-        genes: the lists.
+        names: of the sources and of the targets, as they are written.
         shards: of the blocks, with the arrays of `BlockEdges`.
         blocks: number of blocks.
         edges: number of edges.
@@ -108,12 +108,13 @@ class NetworkTable:
 
     schema = pl.Schema({"probability": pl.Float32()})
 
-    def __init__(self, genes: NetworkGenes, shards: Shards, blocks: int, edges: int, cut: TargetCut | None) -> None:
+    def __init__(
+        self, names: Iterable[list[str]], shards: Shards, blocks: int, edges: int, cut: TargetCut | None
+    ) -> None:
         self._shards, self._blocks, self._edges, self._cut = shards, blocks, edges, cut
         codes: dict[str, int] = {}
         self._source, self._target = (
-            np.array([codes.setdefault(name, len(codes)) for name in each.used()[0]], np.int32)
-            for each in (genes.sources, genes.targets)
+            np.array([codes.setdefault(name, len(codes)) for name in listed], np.int32) for listed in names
         )
         self.genes: Sequence[str] = list(codes)
 
@@ -121,7 +122,7 @@ class NetworkTable:
         return self._edges
 
     def batches(self) -> Iterator[Batch]:
-        parts = (BlockEdges(**self._shards.read(index)) for index in range(self._blocks))
+        parts = (BlockEdges(**self._shards[index]) for index in range(self._blocks))
         for part in parts if self._cut is None else self._cut.finish(parts):
             for start in range(0, len(part), CHUNK_ROWS):
                 rows = part.rows(slice(start, start + CHUNK_ROWS))
@@ -143,27 +144,29 @@ class NetworkTask:
         self, artifact: Artifact, runtime: RuntimeSettings, genes: NetworkGenes, asked: NetworkSettings
     ) -> None:
         self.artifact, self.runtime, self.genes, self.asked = artifact, runtime, genes, asked
-        self.inputs: Mapping[str, Callable[[Path], object]] = {}
-        ids = genes.sources.used()[1], genes.targets.used()[1]
-        self._scorer = NetworkScorer(artifact, runtime, *ids, asked.prior, asked.min_probability)
+        self._names, (sources, targets) = zip(*(each.used() for each in (genes.sources, genes.targets)), strict=True)
+        self._scorer = NetworkScorer(artifact, runtime, sources, targets, asked.prior, asked.min_probability)
         self._edges = 0
-        by_target = asked.by == "target" and asked.top_k is not None and asked.top_k < len(ids[0])
-        self._cut = TargetCut(len(ids[1]), asked.top_k) if by_target and asked.top_k is not None else None
         self._per_source = asked.top_k if asked.by == "source" else None
-
-    def fingerprint(self) -> str:
-        decides = [asdict(self.asked), self._scorer.blocks, self._scorer.tile]  # the cut shows in the last bits
-        names, ids = zip(*(each.used() for each in (self.genes.sources, self.genes.targets)), strict=True)
-        return fingerprint(self.artifact, self.runtime, decides, chain(*names), ids)
+        self._cut: TargetCut | None = None
+        if asked.by == "target" and asked.top_k is not None and asked.top_k < len(sources):
+            self._cut = TargetCut(len(targets), asked.top_k)
 
     def rejects(self) -> pl.DataFrame | None:
         return self.genes.rejects(self.artifact.names)
 
-    def finish(self, folder: Shards, progress: Progress) -> NetworkTable:
+    def finish(self, folder: RunFolder, progress: Progress) -> NetworkTable:
+        decides = [asdict(self.asked), self._scorer.blocks, self._scorer.tile]  # the cut shows in the last bits
+        ids = self._scorer.sources, self._scorer.targets
+        folder.start(fingerprint(self.artifact, self.runtime, decides, chain(*self._names), ids), {})
+        return self.compute(folder, progress)
+
+    def compute(self, shards: Shards, progress: Progress) -> NetworkTable:
+        """The network, of shards and of the blocks that have none yet."""
         targets, blocks = len(self._scorer.targets), self._scorer.blocks
-        finish_blocks(folder, [last * targets for _, last in blocks], self._compute, progress, self._resume)
+        finish_blocks(shards, [last * targets for _, last in blocks], self._run, progress, self._resume)
         edges = self._edges if self._cut is None else len(self._cut)
-        return NetworkTable(self.genes, folder, len(blocks), edges, self._cut)
+        return NetworkTable(self._names, shards, len(blocks), edges, self._cut)
 
     def summary(self, table: NetworkTable, record: RunRecord) -> NetworkSummary:
         return NetworkSummary(
@@ -178,21 +181,17 @@ class NetworkTask:
             written=len(table),
         )
 
-    def settings(self) -> Mapping[str, Any]:
+    def metadata(self, summary: NetworkSummary) -> Mapping[str, Any]:
         ran = {"ran_on": self._scorer.provider, "workers": self._scorer.workers}
-        return asdict(self.asked) | asdict(self.runtime) | ran
-
-    def counts(self, summary: NetworkSummary) -> Mapping[str, Any]:
+        settings = asdict(self.asked) | asdict(self.runtime) | ran
         listed = {each.label: each.matches.metadata() for each in (self.genes.sources, self.genes.targets)}
         names = ("rejected", "columns", "sources", "targets", "scored", "self_pairs", "written", "resumed_blocks")
-        return {"genes": listed, **{name: getattr(summary, name) for name in names}}
+        return {"settings": settings, "genes": listed, **{name: getattr(summary, name) for name in names}}
 
-    def _compute(self, missing: Sequence[int]) -> Generator[Arrays, None, None]:
+    def _run(self, missing: Sequence[int]) -> Generator[Arrays, None, None]:
         with closing(self._scorer.run(missing, self._choose)) as computed:
             for edges in computed:
-                admitted = edges if self._cut is None else self._cut.admit(edges)
-                self._edges += len(admitted)
-                yield vars(admitted)
+                yield vars(self._admit(edges))
 
     def _choose(self, first: int, probabilities: Array) -> BlockEdges:
         """A worker's last step."""
@@ -201,10 +200,12 @@ class NetworkTask:
         return strongest(probabilities, first, self._per_source)
 
     def _resume(self, arrays: Arrays) -> None:
-        edges = BlockEdges(**arrays)
-        if self._cut is not None:
-            self._cut.add(edges)
-        self._edges += len(edges)
+        self._admit(BlockEdges(**arrays))
+
+    def _admit(self, edges: BlockEdges) -> BlockEdges:
+        admitted = edges if self._cut is None else self._cut.admit(edges)
+        self._edges += len(admitted)
+        return admitted
 
 
 def network_table(
@@ -215,4 +216,4 @@ def network_table(
     progress: Progress = silent,
 ) -> NetworkTable:
     """The edges of a network, in memory."""
-    return NetworkTask(artifact, runtime, genes, asked).finish(MemoryShards(), progress)
+    return NetworkTask(artifact, runtime, genes, asked).compute({}, progress)

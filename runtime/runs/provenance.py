@@ -10,10 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..arrays import Codes
 from ..artifact.folder import Artifact
 from ..engine.session import RuntimeSettings, import_onnxruntime
 from ..files.atomic import replace_with
@@ -31,9 +30,9 @@ def fingerprint(
     settings: RuntimeSettings,
     asked: Sequence[Any],
     genes: Iterable[str],
-    codes: Iterable[NDArray[np.int32]],
+    codes: Iterable[Codes],
 ) -> str:
-    """Hash of all that decides the bytes of a run: artifact, versions, settings, names, and pairs as codes."""
+    """Hash of all that decides the bytes of a run: artifact, versions, settings, names, and pairs as codes ``[N]``."""
     decides = [artifact.digest, versions(), asdict(settings), *asked]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode())
     digest.update("\n".join(genes).encode())
@@ -42,18 +41,15 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def write_sidecar(
-    output: Path, artifact: Artifact, settings: Mapping[str, Any], counts: Mapping[str, Any], seconds: float
-) -> None:
-    """Write ``<output>.json``: artifact, versions, settings, counts, and the time it took."""
-    metadata = {
+def write_sidecar(output: Path, artifact: Artifact, metadata: Mapping[str, Any], seconds: float) -> None:
+    """Write ``<output>.json``: artifact, versions, settings and counts as `metadata` has them, and the time it took."""
+    whole = {
         "artifact": {"backbone": artifact.manifest.backbone, "sha256": artifact.digest},
         "versions": versions(),
-        "settings": dict(settings),
-        **counts,
+        **metadata,
         "wall_seconds": seconds,
     }
-    replace_with(sidecar_path(output), lambda part: part.write_text(json.dumps(metadata, indent=2) + "\n"))
+    replace_with(sidecar_path(output), lambda part: part.write_text(json.dumps(whole, indent=2) + "\n"))
 
 
 def write_rejects(rejects: pl.DataFrame | None, output: Path) -> Path | None:

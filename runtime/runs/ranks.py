@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..arrays import Array
 from ..errors import PairListError
 from ..genes.pairs import ResolvedPairs
 
@@ -51,7 +51,7 @@ def weight_column(resolved: ResolvedPairs, rank: bool | str) -> str | None:
     return column.name
 
 
-def merged_ranks(weight: pl.Series, probability: NDArray[np.float32]) -> list[pl.Series]:
+def merged_ranks(weight: pl.Series, probability: Array) -> list[pl.Series]:
     """Ranks of n pairs, 1 the strongest, equal ones sharing their mean rank.
 
     Args:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from ..arrays import Array, Codes
 from ..files.pairs import PairList
 from ..files.tables import CHUNK_ROWS, ENDS, Batch, distinct
 from ..genes.pairs import ResolvedPairs
@@ -28,8 +28,8 @@ class ResultTable:
     """
 
     pairs: PairList
-    rows: NDArray[np.int32]
-    results: NDArray[np.float32]
+    rows: Codes
+    results: Array
     columns: Sequence[str]
     before: pl.DataFrame = field(default_factory=pl.DataFrame)
     after: pl.DataFrame = field(default_factory=pl.DataFrame)
@@ -57,7 +57,7 @@ class ResultTable:
 
 def result_table(
     resolved: ResolvedPairs,
-    results: NDArray[np.float32],
+    results: Array,
     columns: Sequence[str],
     *,
     keep: bool = True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,17 +11,16 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from ..arrays import Array
+from ..arrays import Array, Codes
 from ..artifact.folder import Artifact
 from ..engine.probe import MOST_SOURCES, Features, Prober, plan_blocks
 from ..errors import InputError
 from ..files.outputs import OutputFormat
-from ..files.pairs import PairBatches, PairsLike, read_pairs, write_pair_batches
-from ..genes.pairs import ResolvedPairs, resolve_pairs
+from ..files.pairs import PairBatches, write_pair_batches
+from ..genes.pairs import ResolvedPairs
 from ..progress import Progress
-from ..translator.translator import EMB, PROBES
+from ..translator.translator import EMB
 from .file_run import RunRecord, finish_blocks
 from .provenance import fingerprint
 from .ranks import weight_column
@@ -76,48 +75,45 @@ class Summary:
     started_over: bool
 
 
-@dataclass(frozen=True)
 class ScoreTask:
     """A pair list that is scored into a file; see `Task`.
 
-    Attributes:
+    Args:
         prober: for all probes.
-        resolved: the list.
-        asked: the content of the result.
-        columns: names of the result columns.
-        all_columns: True where the result has more columns than source, target and probability.
-        rank_by: see `result_table`.
+        resolved: the list, of which something is left to score.
+        output: the result.
+        asked: its content.
+        to: its format.
+
+    Raises:
+        PairListError: the list has no column to rank by.
+        InputError: the format cannot hold the columns.
     """
 
-    prober: Prober
-    resolved: ResolvedPairs
-    asked: ScoreSettings
-    columns: Sequence[str]
-    all_columns: bool
-    rank_by: str | None
-
-    @property
-    def artifact(self) -> Artifact:
-        return self.prober.artifact
-
-    @property
-    def inputs(self) -> Mapping[str, Callable[[Path], object]]:
-        resolved = self.resolved
-        return {PAIRS: partial(write_pair_batches, resolved.pairs, resolved.ids, resolved.sorted_rows)}
-
-    def fingerprint(self) -> str:
-        pairs, decides = self.resolved.pairs, [self.asked.prior, self.asked.features]
-        codes = pairs.source, pairs.target, self.resolved.ids
-        return fingerprint(self.artifact, self.prober.settings, decides, pairs.genes, codes)
+    def __init__(
+        self, prober: Prober, resolved: ResolvedPairs, output: Path, asked: ScoreSettings, to: OutputFormat
+    ) -> None:
+        self.artifact, self.prober, self.resolved, self.asked = prober.artifact, prober, resolved, asked
+        to.check_columns(resolved.pairs.extra.schema)
+        self.all_columns = to.all_columns
+        self.rank_by = weight_column(resolved, asked.rank)
+        if self.rank_by is not None and not to.all_columns:
+            message = f"{output}: written as asked it has no columns for ranks; write all columns, e.g. as .csv or .tsv"
+            raise InputError(message)
+        self.columns = _score_columns(prober, asked)
 
     def rejects(self) -> pl.DataFrame | None:
         return self.resolved.rejects(self.artifact.names) if self.resolved.counts() else None
 
     def finish(self, folder: RunFolder, progress: Progress) -> ResultTable:
+        pairs, ids, decides = self.resolved.pairs, self.resolved.ids, [self.asked.prior, self.asked.features]
+        codes = pairs.source, pairs.target, ids
+        mark = fingerprint(self.artifact, self.prober.settings, decides, pairs.genes, codes)
+        folder.start(mark, {PAIRS: partial(write_pair_batches, pairs, ids, self.resolved.sorted_rows)})
         batches = PairBatches(folder.path / PAIRS)
         blocks = list(plan_blocks(batches.indptr, MOST_SOURCES))
         finish_blocks(folder, [last for _, last in blocks], partial(self._compute, batches, blocks), progress)
-        results = _spread(folder, len(blocks), (len(self.resolved.pairs), len(self.columns)))
+        results = _spread(folder, len(blocks), (len(pairs), len(self.columns)))
         return result_table(self.resolved, results, self.columns, keep=self.all_columns, rank_by=self.rank_by)
 
     def summary(self, table: ResultTable, record: RunRecord) -> Summary:
@@ -131,11 +127,9 @@ class ScoreTask:
             ranked_by=self.rank_by,
         )
 
-    def settings(self) -> Mapping[str, Any]:
-        return asdict(self.asked) | asdict(self.prober.settings) | {"ran_on": self.prober.provider}
-
-    def counts(self, summary: Summary) -> Mapping[str, Any]:
+    def metadata(self, summary: Summary) -> Mapping[str, Any]:
         return {
+            "settings": asdict(self.asked) | asdict(self.prober.settings) | {"ran_on": self.prober.provider},
             "pairs": {"read": summary.read, "scored": summary.scored, "rejected": summary.rejected},
             "genes": self.resolved.matches.metadata(),
             "header_line": self.resolved.pairs.header,
@@ -150,83 +144,42 @@ class ScoreTask:
         for index in missing:
             sources, targets, row = batches.block(*blocks[index])
             features = self.prober.features(sources, targets)
-            result = score_results(self.artifact, features, sources, targets, self.asked.prior, self.asked.features)
-            yield {"row": row, "result": result}
+            yield {"row": row, "result": _scores(self.artifact, features, sources, targets, self.asked)}
 
 
-def score_task(prober: Prober, pairs: PairsLike, output: Path, asked: ScoreSettings, to: OutputFormat) -> ScoreTask:
-    """Read and check a pair list that is to be scored into a file.
-
-    Raises:
-        PairListError: see `Scorer.score_file`.
-        InputError: the prior is no share, or the format cannot hold the columns.
-        ArtifactError: the artifact has no translator.
-    """
-    artifact = prober.artifact
-    artifact.translator.check_prior(asked.prior)
-    resolved = resolve_pairs(read_pairs(pairs), artifact.names)
-    resolved.require(artifact.names, asked.strict)
-    to.check_columns(resolved.pairs.extra.schema)
-    rank_by = weight_column(resolved, asked.rank)
-    if rank_by is not None and not to.all_columns:
-        message = f"{output}: written as asked it has no columns for ranks; write all columns, e.g. as .csv or .tsv"
-        raise InputError(message)
-    return ScoreTask(prober, resolved, asked, score_columns(artifact, asked.features), to.all_columns, rank_by)
-
-
-def score_table(
-    prober: Prober, resolved: ResolvedPairs, prior: float | None, features: bool, rank: bool | str
-) -> ResultTable:
+def score_table(prober: Prober, resolved: ResolvedPairs, asked: ScoreSettings) -> ResultTable:
     """The scores of a pair list, in memory; see `Scorer.score`."""
-    rank_by = weight_column(resolved, rank)
+    rank_by = weight_column(resolved, asked.rank)
+    columns = _score_columns(prober, asked)
     sources, targets = resolved.gene_ids(resolved.accepted_rows())
-    probed = prober.features_in_blocks(sources, targets)
-    results = score_results(prober.artifact, probed, sources, targets, prior, features)
-    return result_table(resolved, _by_row(resolved, results), score_columns(prober.artifact, features), rank_by=rank_by)
+    results = _scores(prober.artifact, prober.features_in_blocks(sources, targets), sources, targets, asked)
+    return result_table(resolved, _by_row(resolved, results), columns, rank_by=rank_by)
 
 
 def feature_table(prober: Prober, resolved: ResolvedPairs) -> ResultTable:
     """The probe features of a pair list, in memory; see `Scorer.features`."""
     features = prober.features_in_blocks(*resolved.gene_ids(resolved.accepted_rows()))
-    results = _by_row(resolved, _stack(features, prober.probes))
-    return result_table(resolved, results, _feature_columns(prober.artifact, prober.probes), keep=False)
+    results = _by_row(resolved, np.hstack(list(features.values())))
+    return result_table(resolved, results, _feature_columns(prober), keep=False)
 
 
-def score_columns(artifact: Artifact, features: bool) -> list[str]:
-    """Names of the result columns.
-
-    Raises:
-        ArtifactError: the artifact has no translator.
-    """
-    scores = ["probability", *(f"logit_{part}" for part in artifact.translator.parts)]
-    return scores + (_feature_columns(artifact, PROBES) if features else [])
+def _score_columns(prober: Prober, asked: ScoreSettings) -> list[str]:
+    scores = ["probability", *(f"logit_{part}" for part in prober.artifact.translator.parts)]
+    return scores + (_feature_columns(prober) if asked.features else [])
 
 
-def score_results(
-    artifact: Artifact,
-    probed: Features,
-    sources: NDArray[np.integer[Any]],
-    targets: NDArray[np.integer[Any]],
-    prior: float | None,
-    features: bool,
-) -> Array:
-    """Result columns ``[N, C]``, see `score_columns`, of pairs ``[N]`` with these probe features."""
+def _scores(artifact: Artifact, probed: Features, sources: Codes, targets: Codes, asked: ScoreSettings) -> Array:
+    """Result columns ``[N, C]``, see `_score_columns`, of pairs ``[N]`` with these probe features."""
     translator = artifact.translator
     logits = translator.logits(probed)
     if translator.product is not None and artifact.embeddings is not None:
         logits[EMB] = translator.product.of_pairs(artifact.embeddings, sources, targets)
-    scores = [translator.probabilities(logits, prior), *(logits[part] for part in translator.parts)]
-    out = np.stack(scores, axis=1)
-    return np.concatenate([out, _stack(probed, PROBES)], axis=1) if features else out
+    scores = [translator.probabilities(logits, asked.prior), *(logits[part] for part in translator.parts)]
+    return np.column_stack(scores + (list(probed.values()) if asked.features else []))
 
 
-def _feature_columns(artifact: Artifact, probes: Sequence[str]) -> list[str]:
-    levels = {"vvp": artifact.manifest.vvp_levels, "gdt": artifact.manifest.gdt_levels}
-    return [f"{probe}_{k + 1}" for probe in probes for k in range(len(levels[probe]))]
-
-
-def _stack(features: Features, probes: Sequence[str]) -> Array:
-    return np.concatenate([features[probe] for probe in probes], axis=1)
+def _feature_columns(prober: Prober) -> list[str]:
+    return [f"{probe}_{k + 1}" for probe, levels in prober.grid.rows.items() for k in range(len(levels))]
 
 
 def _by_row(resolved: ResolvedPairs, results: Array) -> Array:
@@ -244,6 +197,6 @@ def _spread(folder: RunFolder, blocks: int, shape: tuple[int, int]) -> Array:
             os.posix_fallocate(file.fileno(), 0, 4 * shape[0] * shape[1])
     results = np.memmap(path, np.float32, "w+", shape=shape)
     for index in range(blocks):
-        arrays = folder.read(index)
+        arrays = folder[index]
         results[arrays["row"]] = arrays["result"]
     return results

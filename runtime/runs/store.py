@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, Self, TextIO
 
 import h5py
@@ -36,42 +35,23 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Shards(Protocol):
-    """The results of blocks, by the block's number."""
+    """The results of finished blocks by the block's number: a `RunFolder` or, in memory, a dict."""
 
-    def finished(self, index: int) -> bool:
-        """True where an earlier run finished a block."""
+    def __contains__(self, index: object, /) -> bool: ...
 
-    def write(self, index: int, arrays: Arrays) -> None:
-        """Keep the results of a block."""
+    def __getitem__(self, index: int, /) -> Arrays: ...
 
-    def read(self, index: int) -> Arrays:
-        """The results of a block."""
-
-
-class MemoryShards:
-    """Shards in memory, of one run."""
-
-    def __init__(self) -> None:
-        self._shards: dict[int, Arrays] = {}
-
-    def finished(self, index: int) -> bool:
-        return index in self._shards
-
-    def write(self, index: int, arrays: Arrays) -> None:
-        self._shards[index] = arrays
-
-    def read(self, index: int) -> Arrays:
-        return self._shards[index]
+    def __setitem__(self, index: int, arrays: Arrays, /) -> None: ...
 
 
 class RunFolder:
-    """The folder of one run, held by this process from ``with`` to its end.
+    """The folder of one run, held by this process from ``with`` to its end; the shards are its items.
 
     Args:
         output: the result file; the folder lies beside it.
 
     Attributes:
-        resumed: number of blocks that an earlier run had finished.
+        resumed: number of blocks that an earlier run had finished, as of `start`.
         started_over: True where the folder held an unfinished run of other settings or another list.
 
     Raises:
@@ -82,6 +62,7 @@ class RunFolder:
         self.path = output.with_name(output.name + ".run")
         self.resumed = 0
         self.started_over = False
+        self._finished: set[int] = set()
         self._lock: TextIO | None = None
 
     def __enter__(self) -> Self:
@@ -89,9 +70,7 @@ class RunFolder:
         self._lock = _acquire(self.path)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._lock is not None:
             self._lock.close()
 
@@ -106,30 +85,25 @@ class RunFolder:
         same = mark.is_file() and mark.read_bytes() == fingerprint.encode()
         self.started_over = mark.is_file() and not same
         if same and all(_readable(self.path / name) for name in inputs):
+            shards = self.path.glob("part-*.h5")
+            self._finished = {int(path.stem.removeprefix("part-")) for path in shards if _readable(path)}
+            self.resumed = len(self._finished)
             return
         self._clear()
         for name, write in inputs.items():
             replace_with(self.path / name, write)
         replace_with(mark, lambda part: part.write_text(fingerprint))
 
-    def shard(self, index: int) -> Path:
-        """The path of a block's shard."""
-        return self.path / f"part-{index:05d}.h5"
+    def __contains__(self, index: object) -> bool:
+        return index in self._finished
 
-    def finished(self, index: int) -> bool:
-        """True where an earlier run finished a block; such blocks are counted in `resumed`."""
-        found = _readable(self.shard(index))
-        self.resumed += found
-        return found
-
-    def write(self, index: int, arrays: Arrays) -> None:
-        """Write the shard of a block."""
-        replace_with(self.shard(index), partial(_write_arrays, arrays))
-
-    def read(self, index: int) -> Arrays:
-        """The arrays of a block's shard."""
-        with h5py.File(self.shard(index)) as file:
+    def __getitem__(self, index: int) -> Arrays:
+        with h5py.File(self._shard(index)) as file:
             return {name: file[name][:] for name in file}
+
+    def __setitem__(self, index: int, arrays: Arrays) -> None:
+        replace_with(self._shard(index), partial(_write_arrays, arrays))
+        self._finished.add(index)
 
     def remove(self) -> None:
         """Delete the folder, the lock last: who comes then and finds none makes a new one."""
@@ -137,6 +111,9 @@ class RunFolder:
         (self.path / LOCK).unlink(missing_ok=True)
         with suppress(OSError):  # the next run may have moved in already
             self.path.rmdir()
+
+    def _shard(self, index: int) -> Path:
+        return self.path / f"part-{index:05d}.h5"
 
     def _clear(self) -> None:
         """Delete all but the lock, the fingerprint first: without it, the rest is no run to resume."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from ..arrays import Array, Codes
+from ..arrays import Array, Codes, Ids
 
 LEFT_OUT = np.float32(-1)  # in the place of a probability
 
@@ -31,7 +31,7 @@ class BlockEdges:
         return len(self.source)
 
     def rows(self, chosen: NDArray[np.bool_] | slice) -> BlockEdges:
-        """Some of them, in the same order."""
+        """Some of them, in the same order; `chosen` is a mask ``[n]`` or a slice."""
         return BlockEdges(self.source[chosen], self.target[chosen], self.probability[chosen])
 
 
@@ -83,25 +83,22 @@ class TargetCut:
         probabilities[probabilities <= self.floor] = LEFT_OUT
 
     def admit(self, edges: BlockEdges) -> BlockEdges:
-        """Take the next block into account; its edges that are among the strongest so far."""
-        above = edges.probability > self.floor[edges.target]  # not as strong: earlier sources go first
-        edges = edges.rows(above)
-        self.add(edges)
-        return edges.rows(edges.probability >= self.floor[edges.target])
+        """Take the next block into account; its edges that are among the strongest so far.
 
-    def add(self, edges: BlockEdges) -> None:
-        """Take admitted edges into account."""
+        A block of edges that were admitted in its turn gives the same edges, and the same `floor`.
+        """
+        edges = edges.rows(edges.probability > self.floor[edges.target])  # not as strong: earlier sources go first
         if len(edges) == 0:
-            return
-        targets = edges.target
-        place = _occurrence(targets)
-        rows, row = np.unique(targets, return_inverse=True)
+            return edges
+        place = _occurrence(edges.target)
+        rows, row = np.unique(edges.target, return_inverse=True)
         new = np.full((len(rows), int(place.max()) + 1), LEFT_OUT)
         new[row, place] = edges.probability
         merged = np.concatenate([self._best[rows], new], axis=1)
         merged.partition(new.shape[1], axis=1)
         self._best[rows] = merged[:, new.shape[1] :]
         self.floor[rows] = merged[:, new.shape[1]]
+        return edges.rows(edges.probability >= self.floor[edges.target])
 
     def finish(self, parts: Iterator[BlockEdges]) -> Iterator[BlockEdges]:
         """All admitted edges, block by block in the order of the sources, cut to the strongest of each target."""
@@ -116,11 +113,6 @@ class TargetCut:
             yield part.rows(kept)
 
 
-def _occurrence(codes: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
+def _occurrence(codes: Codes) -> Ids:
     """Number of equal elements that stand before each one."""
-    order = np.argsort(codes, kind="stable")
-    ordered = codes[order]
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(codes) else order
-    out = np.empty(len(codes), np.intp)
-    out[order] = np.arange(len(codes)) - np.repeat(first, np.diff(np.append(first, len(codes))))
-    return out
+    return pl.DataFrame({"code": codes}).select(pl.int_range(pl.len()).over("code")).to_series().to_numpy()

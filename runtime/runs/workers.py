@@ -117,7 +117,7 @@ class NetworkScorer:
             left = self._embeddings[sources].astype(np.float32)
             product = self.translator.product.of_all(left, self._right[tile])  # [S, q]
         for row in range(len(sources)):
-            features = self.prober.features_of_all(cells, row)
+            features = self.prober.features_of_levels([part[row] for part in cells])
             logits = {probe: mlp.logits_by_feature(features[probe]) for probe, mlp in self.translator.mlps.items()}
             if product is not None:
                 logits[EMB] = product[row]

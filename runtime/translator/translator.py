@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Array
 from ..errors import ArtifactError, InputError
-from .mlp import Mlp as Mlp
+from .mlp import Mlp
 
 CalibrationKind = Literal["none", "temperature", "platt", "isotonic"]
 PROBES = ("vvp", "gdt")
@@ -146,13 +146,13 @@ class Translator:
 
 
 def sigmoid(x: Array) -> Array:
-    """Logistic function, element by element, without overflow and without flat ends."""
+    """Logistic function of ``[N]`` values, without overflow and without flat ends."""
     small = np.exp(-np.abs(x.astype(np.float64)))
     return np.where(x >= 0, 1.0 / (1.0 + small), small / (1.0 + small)).astype(np.float32)
 
 
 def logit(p: Array) -> Array:
-    """Inverse of `sigmoid`, element by element, finite at 0 and 1."""
+    """Inverse of `sigmoid` for ``[N]`` values, finite at 0 and 1."""
     p = np.clip(p, np.float32(1e-6), np.float32(1 - 1e-6))
     return np.asarray(np.log(p / (1 - p)), np.float32)
 

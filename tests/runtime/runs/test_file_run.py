@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ugrn.runtime.runs.file_run import finish_blocks
-from ugrn.runtime.runs.store import Arrays, MemoryShards
+from ugrn.runtime.runs.store import Arrays
 
 ENDS = [3, 5, 9, 10]
 
@@ -32,17 +32,16 @@ class Blocks:
 
 
 def test_blocks_without_a_shard_are_computed_in_their_turn() -> None:
-    blocks, shards, calls = Blocks(), MemoryShards(), list[tuple[int, int]]()
-    for index in (0, 2):
-        shards.write(index, {"number": np.array([index])})
+    blocks, calls = Blocks(), list[tuple[int, int]]()
+    shards: dict[int, Arrays] = {index: {"number": np.array([index])} for index in (0, 2)}
     finish_blocks(shards, ENDS, blocks.compute, lambda *call: calls.append(call), blocks.resume)
     assert blocks.turns == [("resumed", 0), ("computed", 1), ("resumed", 2), ("computed", 3), ("closed", 2)]
     assert calls == [(end, 10) for end in ENDS]
-    assert [int(shards.read(index)["number"][0]) for index in range(4)] == [0, 1, 2, 3]
+    assert [int(shards[index]["number"][0]) for index in range(4)] == [0, 1, 2, 3]
 
 
 def test_a_run_that_is_stopped_keeps_what_is_finished() -> None:
-    blocks, shards = Blocks(), MemoryShards()
+    blocks, shards = Blocks(), dict[int, Arrays]()
 
     def stop(done: int, total: int) -> None:
         if done == 5:
@@ -51,4 +50,4 @@ def test_a_run_that_is_stopped_keeps_what_is_finished() -> None:
     with pytest.raises(KeyboardInterrupt):
         finish_blocks(shards, ENDS, blocks.compute, stop)
     assert blocks.turns == [("computed", 0), ("computed", 1), ("closed", 4)]
-    assert [shards.finished(index) for index in range(4)] == [True, True, False, False]
+    assert [index in shards for index in range(4)] == [True, True, False, False]

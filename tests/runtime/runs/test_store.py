@@ -25,7 +25,7 @@ from pathlib import Path
 from ugrn.runtime.runs.store import RunFolder
 with RunFolder(Path(sys.argv[1])) as folder:
     folder.start("a", {})
-    folder.write(0, {})
+    folder[0] = {}
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -54,7 +54,7 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "e.csv") as folder:
         assert (folder.path / LOCK).read_text() == str(os.getpid())
         folder.start("a", {})
-        assert folder.finished(0)
+        assert 0 in folder
         assert (folder.resumed, folder.started_over) == (1, False)
 
 
@@ -125,10 +125,10 @@ def test_another_fingerprint_starts_anew(tmp_path: Path) -> None:
     for fingerprint, resumed, started_over in (("a", 0, False), ("a", 1, False), ("b", 0, True)):
         with RunFolder(tmp_path / "e.csv") as folder:
             folder.start(fingerprint, {"pairs.h5": write})
-            assert folder.finished(3) == (resumed > 0)
+            assert (3 in folder) == (resumed > 0)
             assert (folder.resumed, folder.started_over) == (resumed, started_over)
-            folder.write(3, {"row": np.arange(5), "value": np.ones((2, 2), np.float32)})
-            read = folder.read(3)
+            folder[3] = {"row": np.arange(5), "value": np.ones((2, 2), np.float32)}
+            read = folder[3]
             np.testing.assert_array_equal(read["row"], np.arange(5))
             np.testing.assert_array_equal(read["value"], np.ones((2, 2), np.float32))
     assert len(written) == 2
