@@ -1,4 +1,4 @@
-"""How long work reports on itself."""
+"""Callbacks by which long work reports on itself."""
 
 from __future__ import annotations
 
