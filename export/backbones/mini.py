@@ -161,10 +161,16 @@ class MiniBackbone(nn.Module):
         """Take over the tensors of `artifact_weights`.
 
         Raises:
-            RuntimeError: one is missing, left over, or of another shape.
+            ValueError: one is missing, left over, or of another shape than the module's ``[d]``, ``[d, d]`` and so on.
         """
         head = {name: torch.zeros_like(tensor) for name, tensor in self.state_dict().items() if name in TOKEN_HEAD}
-        self.load_state_dict(weights if head.keys() & weights.keys() else weights | head)
+        if not head.keys() & weights.keys():
+            weights = weights | head
+        try:
+            self.load_state_dict(weights)
+        except RuntimeError as error:  # torch lists what does not fit on lines of their own
+            message = " ".join(str(error).split())
+            raise ValueError(message) from error
         if not any(self.state_dict()[name].any() for name in TOKEN_HEAD):
             self.card = HEADLESS_CARD
 
