@@ -146,33 +146,17 @@ class MiniBackbone(nn.Module):
         return cast(Tensor, self.decoder(tokens).squeeze(-1))
 
     def decode_cell(self, cell: Tensor, targets: Tensor) -> Tensor:
-        """q_j . h with q_j = W g_j + b: W is taken to the few cells, not to the many targets."""
+        """``[R, Q]``: q_j . h with q_j = W g_j + b, where W is taken to the few cells, not to the many targets."""
         weight, bias = self.cell_query.weight, self.cell_query.bias
         asked = torch.matmul(cell, weight * self.cell_scale)  # [R, d]
         offset = torch.matmul(cell, bias.unsqueeze(1) * self.cell_scale)  # [R, 1]
         return torch.matmul(asked, self.genes(targets).transpose(0, 1)) + offset
 
     def artifact_weights(self) -> dict[str, Tensor]:
-        """Tensors by name, without the token head where there is none; of a finished backbone."""
+        """Tensors by name (the gene table ``[V, d]``), without the token head where there is none; of a finished
+        backbone."""
         left_out = () if "masked" in self.card.readouts else TOKEN_HEAD
         return {name: tensor for name, tensor in self.state_dict().items() if name not in left_out}
-
-    def load_artifact_weights(self, weights: dict[str, Tensor]) -> None:
-        """Take over the tensors of `artifact_weights`.
-
-        Raises:
-            ValueError: one is missing, left over, or of another shape than the module's ``[d]``, ``[d, d]`` and so on.
-        """
-        head = {name: torch.zeros_like(tensor) for name, tensor in self.state_dict().items() if name in TOKEN_HEAD}
-        if not head.keys() & weights.keys():
-            weights = weights | head
-        try:
-            self.load_state_dict(weights)
-        except RuntimeError as error:  # torch lists what does not fit on lines of their own
-            message = " ".join(str(error).split())
-            raise ValueError(message) from error
-        if not any(self.state_dict()[name].any() for name in TOKEN_HEAD):
-            self.card = HEADLESS_CARD
 
     @torch.no_grad()
     def finished(self) -> MiniBackbone:
