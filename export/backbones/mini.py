@@ -72,14 +72,14 @@ class LearnedGenes(nn.Module):
 
     def __init__(self, embeddings: Tensor, width: int) -> None:
         super().__init__()
-        self.register_buffer("embeddings", embeddings, persistent=False)  # [V, text_width]
+        self.embeddings = nn.Buffer(embeddings, persistent=False)  # [V, text_width]
         self.projection = nn.Linear(embeddings.shape[1], width)
         self.residual = nn.Embedding(len(embeddings), width)
         self.norm = nn.LayerNorm(width)
         nn.init.normal_(self.residual.weight, std=0.02)
 
     def forward(self, genes: Tensor) -> Tensor:
-        text = F.embedding(genes, cast(Tensor, self.embeddings))
+        text = F.embedding(genes, self.embeddings)
         return cast(Tensor, self.norm(self.projection(text) + self.residual(genes)))
 
 
@@ -88,10 +88,10 @@ class FinishedGenes(nn.Module):
 
     def __init__(self, genes: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("table", torch.zeros(genes, width, dtype=torch.float16))
+        self.table = nn.Buffer(torch.zeros(genes, width, dtype=torch.float16))
 
     def forward(self, genes: Tensor) -> Tensor:
-        rows = F.embedding(genes, cast(Tensor, self.table))
+        rows = F.embedding(genes, self.table)
         return rows.float() if rows.dtype == torch.float16 else rows
 
 
@@ -163,7 +163,7 @@ class MiniBackbone(nn.Module):
         """A copy in evaluation mode whose gene tokens are one half-precision table."""
         table = FinishedGenes(len(self.symbols), self.config.width)
         ids = torch.arange(len(self.symbols))
-        cast(Tensor, table.table).copy_(self.genes(ids).to(torch.float16))
+        table.table.copy_(self.genes(ids).to(torch.float16))
         copy = MiniBackbone(self.config, self.symbols, table)
         own = {k: v for k, v in self.state_dict().items() if not k.startswith("genes.")}
         copy.load_state_dict({**own, "genes.table": table.table})

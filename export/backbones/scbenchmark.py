@@ -71,10 +71,8 @@ class ScBenchmark(nn.Module):
         self.symbols = symbols
         self.card = CARD
         self.shape = BackboneShape(width, heads, width, layers)
-        self.genes: Tensor
-        self.cls: Tensor
-        self.register_buffer("genes", torch.zeros(len(symbols), width))
-        self.register_buffer("cls", torch.zeros(width))
+        self.genes = nn.Buffer(torch.zeros(len(symbols), width))
+        self.cls = nn.Buffer(torch.zeros(width))
         self.value_encoder = nn.Sequential(nn.Linear(1, width), nn.ReLU(), nn.Linear(width, width))
         self.stack = nn.ModuleList(PostNormLayer(width, heads, width) for _ in range(layers))
         self.decoder = leaky_mlp(width, width)

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
-import h5py
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from ugrn.runtime.artifact.manifest import BackboneShape
 from ugrn.runtime.errors import InputError
+from ugrn.runtime.files.cells import open_cells
 
 from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.checkpoint_files import find_file, read_state
@@ -172,19 +172,8 @@ def _text_genes(path: Path) -> list[str]:
 
 
 def _cell_file_genes(path: Path) -> list[str]:
-    """Names of the variables of an ``.h5ad`` file."""
-    try:
-        with h5py.File(path) as file:
-            frame = file.get("var")
-            index = frame.attrs.get("_index", "_index") if isinstance(frame, h5py.Group) else None
-            names = frame.get(index) if isinstance(index, str) else None
-            if isinstance(names, h5py.Dataset) and names.ndim == 1 and h5py.check_string_dtype(names.dtype):
-                return [str(name) for name in names.asstr()[:]]
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read ({error}); expected the authors' file"
-        raise InputError(message) from error
-    message = f"{path}: has no names of variables (var); expected the authors' file"
-    raise InputError(message)
+    with open_cells(path) as cells:
+        return cells.var().index()
 
 
 def _gene2vec(folder: Path, weights: Weights, genes: int, width: int) -> Tensor:

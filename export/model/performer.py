@@ -47,8 +47,7 @@ class PerformerLayer(nn.Module):
         self.to_q = nn.Linear(width, inner, bias=qkv_bias)
         self.to_k = nn.Linear(width, inner, bias=qkv_bias)
         self.to_v = nn.Linear(width, inner, bias=qkv_bias)
-        self.projection: Tensor
-        self.register_buffer("projection", torch.zeros(features, head_width))  # [M, h]
+        self.projection = nn.Buffer(torch.zeros(features, head_width))  # [M, h]
         self.out = nn.Linear(inner, width)
         self.norm2 = nn.LayerNorm(width)
         self.expand = nn.Linear(width, feedforward)

@@ -35,8 +35,7 @@ class AdaptedBackbone(nn.Module):
         super().__init__()
         self.backbone = cast(Any, backbone)
         self.adapter = adapter
-        self.table: Tensor
-        self.register_buffer("table", structures)
+        self.table = nn.Buffer(structures)
         self.readout = readout
         self.symbols = backbone.symbols
         self.shape = backbone.shape
@@ -60,10 +59,7 @@ class AdaptedBackbone(nn.Module):
         return cast(Tensor, self.backbone.gene_tokens(genes))
 
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
-        def structures(genes: Tensor) -> Tensor:
-            return self.table[genes]
-
-        return predict_adapted(self.backbone, self.adapter, structures, cells, targets, readout)
+        return predict_adapted(self.backbone, self.adapter, self.table.__getitem__, cells, targets, readout)
 
 
 def predict_adapted(

@@ -78,17 +78,11 @@ class Geneformer(nn.Module):
         self.shape = BackboneShape(width, sizes.heads, sizes.feedforward, sizes.layers, vocabulary=vocabulary)
         self.words = nn.Embedding(len(symbols), width)
         self.positions = nn.Embedding(sizes.positions, width)
-        for name in ("mask", "cls", "eos", "kind"):  # word vectors of the special tokens, and token type 0
-            self.register_buffer(name, torch.zeros(width))
-        self.mask: Tensor
-        self.cls: Tensor
-        self.eos: Tensor
-        self.kind: Tensor
+        # Word vectors of the special tokens, and token type 0.
+        self.mask, self.cls, self.eos, self.kind = (nn.Buffer(torch.zeros(width)) for _ in range(4))
         self.framed = False  # True where <cls> and <eos> frame the cell (V2)
-        self.register_buffer("median", torch.ones(len(symbols)))
-        self.register_buffer("log_median", torch.zeros(len(symbols)))
-        self.median: Tensor
-        self.log_median: Tensor
+        self.median = nn.Buffer(torch.ones(len(symbols)))
+        self.log_median = nn.Buffer(torch.zeros(len(symbols)))
         self.embed_norm = nn.LayerNorm(width, eps=sizes.eps)
         self.stack = nn.ModuleList(
             PostNormLayer(width, sizes.heads, sizes.feedforward, eps=sizes.eps) for _ in range(sizes.layers)
