@@ -235,11 +235,15 @@ def _log(x: Tensor) -> tuple[Tensor, Tensor]:
 # --- normalisations ---------------------------------------------------------------------------------------
 
 
+def _refuse_dtype(name: str, dtype: torch.dtype | None) -> None:
+    if dtype is not None:
+        message = f"{name}(dtype=...) has no tangent rule; convert before the call"
+        raise UnsupportedFunctionError(message)
+
+
 @rule(torch.softmax, Tensor.softmax, F.softmax)
 def _softmax(x: Dual, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Dual:
-    if dtype is not None:
-        message = "softmax(dtype=...) has no tangent rule; convert before the call"
-        raise UnsupportedFunctionError(message)
+    _refuse_dtype("softmax", dtype)
     weight = torch.softmax(x.value, dim)
     flow = weight * x.tangent
     return Dual(weight, flow - weight * flow.sum(dim, keepdim=True))
@@ -247,9 +251,7 @@ def _softmax(x: Dual, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None 
 
 @rule(torch.log_softmax, Tensor.log_softmax, F.log_softmax)
 def _log_softmax(x: Dual, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None) -> Dual:
-    if dtype is not None:
-        message = "log_softmax(dtype=...) has no tangent rule; convert before the call"
-        raise UnsupportedFunctionError(message)
+    _refuse_dtype("log_softmax", dtype)
     value = torch.log_softmax(x.value, dim)
     return Dual(value, x.tangent - (torch.exp(value) * x.tangent).sum(dim, keepdim=True))
 

@@ -153,8 +153,7 @@ class MiniBackbone(nn.Module):
         return torch.matmul(asked, self.genes(targets).transpose(0, 1)) + offset
 
     def artifact_weights(self) -> dict[str, Tensor]:
-        """Tensors by name (the gene table ``[V, d]``), without the token head where there is none; of a finished
-        backbone."""
+        """Tensors ``[...]`` by name, of a finished backbone; without the token head where there is none."""
         left_out = () if "masked" in self.card.readouts else TOKEN_HEAD
         return {name: tensor for name, tensor in self.state_dict().items() if name not in left_out}
 

@@ -22,13 +22,13 @@ from ugrn.runtime.errors import InputError
 
 from ..model.base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.checkpoint_files import (
-    check_heads,
     find_file,
     finite,
     positive,
     read_json,
     read_state,
     read_vocabulary_ids,
+    width_and_heads,
 )
 from ..model.family import Family
 from ..model.layers import PostNormLayer, leaky_mlp, stock_names
@@ -126,9 +126,8 @@ def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
     vocabulary = read_vocabulary_ids(vocabulary_path, SPECIAL)
     path = find_file(folder, ["best_model.pt", "best_model.safetensors", "model.safetensors"])
     weights = Weights(strip_module(read_state(path)), path, "scBenchmark")
-    width, layers = positive(args, "embsize", args_path), positive(args, "nlayers", args_path)
-    heads = positive(args, "nheads", args_path)
-    check_heads(width, heads, ("embsize", "nheads"), args_path)
+    width, heads = width_and_heads(args, "embsize", "nheads", args_path)
+    layers = positive(args, "nlayers", args_path)
     weights.check({"encoder.layers.0.linear1.weight": (width, width)})
     weights.check({f"encoder.layers.{layers - 1}.norm2.bias": (width,)})
     rows = [row for row, token in enumerate(vocabulary) if token not in SPECIAL]

@@ -150,18 +150,17 @@ def finite(settings: Mapping[str, Any], key: str, path: Path, default: float) ->
     return float(value)
 
 
-def check_heads(width: int, heads: int, names: tuple[str, str], path: Path) -> None:
-    """Refuse a width that heads do not divide.
-
-    Args:
-        names: of the width and of the heads in the configuration.
+def width_and_heads(settings: Mapping[str, Any], width_key: str, heads_key: str, path: Path) -> tuple[int, int]:
+    """The width of a configuration and the heads that divide it.
 
     Raises:
-        InputError: they do not.
+        InputError: they do not, or as for `positive`.
     """
+    width, heads = positive(settings, width_key, path), positive(settings, heads_key, path)
     if width % heads:
-        message = f"{path}: {names[0]} {width} is not a multiple of {names[1]} {heads}"
+        message = f"{path}: {width_key} {width} is not a multiple of {heads_key} {heads}"
         raise InputError(message)
+    return width, heads
 
 
 def listed(names: Iterable[str]) -> str:

@@ -42,7 +42,8 @@ class PostNormLayer(nn.Module):
         return self._part(x, 0, biased=True)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys without their bias: it adds the same to all scores of a query, which softmax does not see."""
+        """Keys and values ``[..., H, N, d/H]``; the keys without their bias, which adds the same to all scores of a
+        query, which softmax does not see."""
         return self._part(x, 1, biased=False), self._part(x, 2, biased=True)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -77,7 +77,7 @@ class Weights:
                 raise InputError(message)
 
     def take(self, key: str, shape: tuple[int, ...]) -> Tensor:
-        """A tensor in float32, which must be there and have the shape.
+        """A tensor in float32, which must be there and have the shape: ``[*shape]``.
 
         Raises:
             InputError: it is missing, of another shape, or holds NaN or infinite values.

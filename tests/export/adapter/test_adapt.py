@@ -210,7 +210,7 @@ def test_an_artifact_with_weights_is_adapted(untrained: Path, cells: Path, netwo
     assert metadata["base"]["artifact"] == "untrained"
     loaded = load_backbone("adapted", tmp_path / "out")
     assert list(loaded.backbone.card.readouts)[0] == "mvc"
-    assert loaded.origin.licence == "a licence\n"
+    assert loaded.origin.licence == "a licence"
     assert loaded.context == ["GENE3", "GENE7", "GENE50"]
     run(untrained, [network], cells, tmp_path / "along", replace(SMALL, unfreeze=True))
     weights = {
@@ -328,6 +328,14 @@ def _metadata(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
+def _size(**changes: int) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        size = json.loads((folder / "adapted.json").read_text())["size"]
+        _metadata(size=size | changes)(folder)
+
+    return change
+
+
 def _edges(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callable[[Path], None]:
     return lambda folder: change(pl.read_parquet(folder / "network.parquet")).write_parquet(folder / "network.parquet")
 
@@ -347,6 +355,8 @@ DAMAGE = {
     "no json": (_change("adapted.json", b"{"), "not an adapted backbone"),
     "newer": (_metadata(format=9), "upgrade ugrn"),
     "other size": (_metadata(size={"width": 3}), "not an adapted backbone"),
+    "size of no weights": (_size(structure=4 * 10**11), "not an adapted backbone"),
+    "depth of no weights": (_size(depth=10**12), "not an adapted backbone"),
     "adapted twice": (_metadata(family="adapted"), "cannot be adapted again"),
     "other family": (_metadata(family="nonsense"), "'nonsense' is not known"),
     "other readout": (_metadata(readout="gen"), "readout 'gen'"),
