@@ -37,7 +37,7 @@ hypothesis.settings.register_profile("soak", print_blob=True)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=0, help="of all random inputs; another one gives others (default 0)")
-    parser.addoption("--soak", type=float, metavar="TIME", help="random inputs and kills only, until this time")
+    parser.addoption("--soak", type=float, metavar="TIME", help="only what `make soak` runs, until this time")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,12 +57,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--soak"):
         items[:] = [item for item in items if is_random(item)]
         standard.Random(config.getoption("--seed")).shuffle(items)
+    elif "soak" not in config.option.markexpr:
+        items[:] = [item for item in items if not item.get_closest_marker("soak")]
 
 
 def is_random(item: pytest.Item) -> bool:
-    """True for tests that another seed changes, and for those of attacks and crashes."""
+    """True for tests that another seed changes, for those of attacks and crashes, and those kept for the soak."""
     drawn = "random" in getattr(item, "fixturenames", ()) or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
-    return drawn or item.path.parent.name in ("attacks", "crash")
+    return drawn or item.path.parent.name in ("attacks", "crash") or item.get_closest_marker("soak") is not None
 
 
 @pytest.hookimpl(tryfirst=True)

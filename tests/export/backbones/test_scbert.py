@@ -25,9 +25,15 @@ def test_equals_the_reference(tmp_path: Path, readout: str, expressed_only: bool
     compare(tmp_path, scbert.make(), readout, expressed_only)
 
 
+WIDE = {"WIDTH": 200, "HEAD": 64, "FEATURES": 266}
+WHOLE = {"GENES": 16_906, "LAYERS": 6}
+
+
 @pytest.mark.slow
-def test_published_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, size in (("GENES", 16_906), ("WIDTH", 200), ("HEAD", 64), ("FEATURES", 266), ("LAYERS", 6)):
+@pytest.mark.parametrize("sizes", [{"GENES": 5000}, pytest.param(WHOLE, marks=pytest.mark.soak)], ids=["wide", "whole"])
+def test_published_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]) -> None:
+    """Published widths; more layers and genes of the same kind, minutes of them, in the soak."""
+    for name, size in (WIDE | sizes).items():
         monkeypatch.setattr(scbert, name, size)
     torch.manual_seed(0)
     state = scbert.make()

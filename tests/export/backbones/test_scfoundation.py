@@ -33,10 +33,15 @@ def test_equals_the_reference(tmp_path: Path) -> None:
     compare(tmp_path, scfoundation.make(), seed=1, silent=True)
 
 
+WIDE = {"BINS": 100, "WIDTH": 768, "DECODED": 512, "HEADS": 12, "DECODED_HEADS": 8, "HEAD": 64, "FEATURES": 266}
+WHOLE = {"GENES": 19_264, "LAYERS": 12, "DECODED_LAYERS": 6}
+
+
 @pytest.mark.slow
-def test_published_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = {"GENES": 19_264, "BINS": 100, "WIDTH": 768, "DECODED": 512, "HEADS": 12, "DECODED_HEADS": 8, "HEAD": 64}
-    for name, size in (sizes | {"FEATURES": 266, "LAYERS": 12, "DECODED_LAYERS": 6}).items():
+@pytest.mark.parametrize("sizes", [{"GENES": 5000}, pytest.param(WHOLE, marks=pytest.mark.soak)], ids=["wide", "whole"])
+def test_published_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]) -> None:
+    """Published widths; more layers and genes of the same kind, a few minutes of them, in the soak."""
+    for name, size in (WIDE | sizes).items():
         monkeypatch.setattr(scfoundation, name, size)
     torch.manual_seed(0)
     state = scfoundation.make()

@@ -172,6 +172,7 @@ def test_revisions_that_move_are_refused_and_the_commit_is_named(
     assert not any("resolve" in path for path in asked)
 
 
+@pytest.mark.slow  # the client waits before it asks again
 def test_repositories_that_are_not_there_and_hubs_that_do_not_answer(
     score: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
