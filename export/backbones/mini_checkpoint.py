@@ -89,16 +89,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(backbone, aliases, context, metadata, embeddings, licence)
 
 
-def origin_of(checkpoint: Checkpoint) -> Origin:
-    """The origin that an artifact states of the backbone it was exported from."""
-    metadata = dict(checkpoint.metadata)
-    return Origin(checkpoint.aliases, metadata.pop("licence", ""), checkpoint.licence_text, metadata)
-
-
 def load(folder: Path, options: NoOptions) -> Loaded:
     """Read a checkpoint folder, or an artifact that holds weights; raises as `load_checkpoint`."""
     checkpoint = load_checkpoint(folder)
-    return Loaded(checkpoint.backbone, origin_of(checkpoint), checkpoint.context, checkpoint.embeddings)
+    licence = checkpoint.metadata.pop("licence", "")
+    origin = Origin(checkpoint.aliases, licence, checkpoint.licence_text, checkpoint.metadata)
+    return Loaded(checkpoint.backbone, origin, checkpoint.context, checkpoint.embeddings)
 
 
 FAMILY = Family(NoOptions, load)

@@ -25,6 +25,7 @@ from ugrn.runtime.files.cells import open_cells
 from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.checkpoint_files import find_file, read_state
 from ..model.family import Family
+from ..model.layers import interpolated
 from ..model.performer import PerformerLayer, fill_performer
 from ..model.weights import Weights, checkpoint_metadata
 
@@ -108,10 +109,7 @@ class ScBERT(nn.Module):
 
     def _embed(self, values: Tensor) -> Tensor:
         """Values ``[...]``, cut to 0 … 5 as in training, to ``[..., d]`` by interpolation between neighbouring bins."""
-        values = torch.clamp(values, 0.0, BINS - 1.0)
-        below = torch.clamp(torch.floor(values.detach()), 0, BINS - 2)
-        table, at = self.token_emb.weight, below.long()
-        return table[at] + (values - below).unsqueeze(-1) * (table[at + 1] - table[at])
+        return interpolated(self.token_emb.weight, torch.clamp(values, 0.0, BINS - 1.0), BINS - 1)
 
     def _expected_bin(self, tokens: Tensor) -> Tensor:
         logits = self.to_out(self.norm(tokens))[..., self.first_bin : BINS]

@@ -112,6 +112,13 @@ def join_heads(x: Tensor) -> Tensor:
     return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
 
 
+def interpolated(table: Tensor, places: Tensor, last: int) -> Tensor:
+    """Rows of a table ``[N, d]`` at places ``[...]`` between whole ones, the largest `last`: ``[..., d]``."""
+    below = torch.clamp(torch.floor(places.detach()), 0, last - 1)
+    at = below.long()
+    return table[at] + (places - below).unsqueeze(-1) * (table[at + 1] - table[at])
+
+
 def leaky_mlp(width_in: int, width: int, out: int = 1) -> nn.Sequential:
     """Three linear layers with LeakyReLU(0.01) between: the expression decoder of scGPT and scBenchmark."""
     return nn.Sequential(

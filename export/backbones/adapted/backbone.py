@@ -51,13 +51,6 @@ class AdaptedBackbone(nn.Module):
         }
         return replace(card, readouts={self.readout: card.readouts[self.readout], **others})
 
-    @property
-    def last_layer(self) -> nn.Module:
-        return cast(nn.Module, self.backbone.last_layer)
-
-    def gene_tokens(self, genes: Tensor) -> Tensor:
-        return cast(Tensor, self.backbone.gene_tokens(genes))
-
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
         return predict_adapted(self.backbone, self.adapter, self.table.__getitem__, cells, targets, readout)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ugrn.runtime.artifact.manifest import BackboneShape
 
 from ...model.base import BackboneCard, Readout, VirtualCells
-from ...model.layers import PostNormLayer
+from ...model.layers import PostNormLayer, interpolated
 from ...model.streams import Context, alike, encode
 
 CARD = BackboneCard(
@@ -195,9 +195,7 @@ class Geneformer(nn.Module):
     def _embed(self, words: Tensor, ranks: Tensor) -> Tensor:
         """Word vectors ``[..., d]`` at soft positions ``[R, ...]``, interpolated between whole ones."""
         ranks = torch.clamp(ranks, max=self._longest() - 1.0) + (1.0 if self.framed else 0.0)
-        below = torch.clamp(torch.floor(ranks.detach()), 0, self.positions.num_embeddings - 2)
-        table, at = self.positions.weight, below.long()
-        place = table[at] + (ranks - below).unsqueeze(-1) * (table[at + 1] - table[at])
+        place = interpolated(self.positions.weight, ranks, self.positions.num_embeddings - 1)
         return cast(Tensor, self.embed_norm(words + place + self.kind))
 
     def _fixed(self, word: Tensor, places: Tensor) -> Tensor:
