@@ -31,29 +31,11 @@ def _same_way(function: Any) -> Rule:
     return apply
 
 
-for _name in (
-    "reshape",
-    "transpose",
-    "permute",
-    "unsqueeze",
-    "squeeze",
-    "flatten",
-    "sum",
-    "mean",
-    "index_select",
-    "gather",
-):
+SHAPES = ("reshape", "transpose", "permute", "unsqueeze", "squeeze", "flatten")
+for _name in (*SHAPES, "sum", "mean", "neg", "index_select", "gather"):
     for _function in (getattr(torch, _name), getattr(Tensor, _name)):
         RULES[_function] = _same_way(_function)
-for _function in (
-    Tensor.expand,
-    Tensor.view,
-    Tensor.contiguous,
-    Tensor.__getitem__,
-    torch.neg,
-    Tensor.neg,
-    Tensor.__neg__,
-):
+for _function in (Tensor.expand, Tensor.view, Tensor.contiguous, Tensor.__getitem__, Tensor.__neg__):
     RULES[_function] = _same_way(_function)
 
 

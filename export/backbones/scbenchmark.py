@@ -108,11 +108,7 @@ class ScBenchmark(nn.Module):
 
 
 def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
-    """Read a checkpoint folder.
-
-    Raises:
-        InputError: a file is missing or damaged, or the weights are not those of a scBenchmark transformer.
-    """
+    """Read a checkpoint folder; raises as `Family.load`."""
     args_path = find_file(folder, ["args.json"])
     args = read_json(args_path)
     structure = args.get("model_structure", "transformer")

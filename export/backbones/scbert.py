@@ -121,10 +121,8 @@ def load(folder: Path, options: ScBERTOptions) -> Loaded:
     """Read a folder with ``panglao_pretrained.pth`` and the gene order.
 
     The order is that of the variables of the authors' ``panglao_10000.h5ad``: give this file, or a
-    ``genes.txt`` of it. gene2vec is a part of the checkpoint; where it was taken out, ``gene2vec_16906.npy``.
-
-    Raises:
-        InputError: a file is missing or damaged, or the weights are not those of scBERT.
+    ``genes.txt`` of it. gene2vec is a part of the checkpoint; where it was taken out, ``gene2vec_16906.npy``. Raises
+    as `Family.load`.
     """
     path = find_file(folder, ["panglao_pretrained.pth", "scbert.safetensors"])
     whole = read_state(path)

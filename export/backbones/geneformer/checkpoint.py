@@ -23,11 +23,7 @@ EPS = 1e-12
 
 
 def load(folder: Path, options: GeneformerOptions) -> Loaded:
-    """Read a Hugging Face folder with the token and median dictionaries in it.
-
-    Raises:
-        InputError: a file is missing or damaged, the dictionaries do not fit, or the weights are not Geneformer's.
-    """
+    """Read a Hugging Face folder with the token and median dictionaries in it; raises as `Family.load`."""
     if not options.temperature > 0:
         message = f"temperature {options.temperature}: expected a number above 0"
         raise InputError(message)

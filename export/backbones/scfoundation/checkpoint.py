@@ -41,11 +41,7 @@ class ScFoundationOptions:
 
 
 def load(folder: Path, options: ScFoundationOptions) -> Loaded:
-    """Read a folder with ``models.ckpt`` and the gene list of the authors' repository.
-
-    Raises:
-        InputError: a file is missing or damaged, or the weights are not those of scFoundation.
-    """
+    """Read a folder with ``models.ckpt`` and the gene list of the authors' repository; raises as `Family.load`."""
     path = find_file(folder, ["models.ckpt", "models1.ckpt"])
     whole = read_state(path)
     entry = whole.get(options.part)
