@@ -152,24 +152,22 @@ def _gene_order(folder: Path) -> tuple[list[str], Path]:
             "authors' panglao_10000.h5ad; put this file, or a genes.txt with one symbol per line, into the folder"
         )
         raise InputError(message) from error
-    symbols = _text_genes(path) if path.suffix == ".txt" else _cell_file_genes(path)
+    symbols = _gene_names(path)
     if len(set(symbols)) != len(symbols):
         message = f"{path}: {len(symbols)} genes, {len(set(symbols))} distinct; expected distinct symbols"
         raise InputError(message)
     return symbols, path
 
 
-def _text_genes(path: Path) -> list[str]:
+def _gene_names(path: Path) -> list[str]:
+    if path.suffix == ".h5ad":
+        with open_cells(path) as cells:
+            return cells.var().index()
     try:
         return path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path}: cannot be read ({error}); expected a text file with one symbol per line"
         raise InputError(message) from error
-
-
-def _cell_file_genes(path: Path) -> list[str]:
-    with open_cells(path) as cells:
-        return cells.var().index()
 
 
 def _gene2vec(folder: Path, weights: Weights, genes: int, width: int) -> Tensor:
