@@ -157,6 +157,7 @@ CHANGES: dict[str, tuple[Callable[[Weights], Weights], str]] = {
         "missing: gate",
     ),
     "half a head": (lambda weights: {k: v for k, v in weights.items() if k != "mask"}, "missing: mask"),
+    "not finite": (lambda weights: weights | {"cls": weights["cls"] * float("nan")}, "cls holds NaN"),
     "more tensors": (
         lambda weights: weights | {"stack.2.out.bias": torch.zeros(16)},
         "not part of .*stack.2.out",
