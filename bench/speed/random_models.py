@@ -74,7 +74,7 @@ def random_mini(genes: int) -> MiniBackbone:
     torch.manual_seed(0)
     config = MiniConfig()
     table = FinishedGenes(genes, config.width)
-    table.table = torch.randn(genes, config.width).half()
+    table.table.copy_(torch.randn(genes, config.width))
     return MiniBackbone(config, [f"GENE{row}" for row in range(genes)], table).eval().requires_grad_(False)
 
 

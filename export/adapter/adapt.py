@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -139,15 +139,12 @@ def expression_readout(card: BackboneCard, readout: str | None) -> Readout:
     Raises:
         InputError: it does not, or the backbone does not have it.
     """
-    chosen = readout or next(iter(card.readouts))
-    if chosen not in card.readouts:
-        message = f"{card.name} has no readout {chosen!r}; expected one of {', '.join(card.readouts)}"
-        raise InputError(message)
+    chosen = card.offered(readout)
     if card.predicts or chosen in NO_EXPRESSION:
         what = card.predicts or f"at {chosen!r} no expression"
         message = f"{card.name} predicts {what}; an adapter is trained to predict the expression of genes"
         raise InputError(message)
-    return cast(Readout, chosen)
+    return chosen
 
 
 def _is_unfinished(folder: Path) -> bool:

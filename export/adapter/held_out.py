@@ -8,18 +8,17 @@ start, is a run of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ugrn.runtime.arrays import Doubles
 
-from ..backbones.adapted.backbone import predict_adapted
+from ..backbones.adapted.backbone import AdaptedBackbone
 from ..backbones.adapted.graph_adapter import GraphAdapter
-from ..backbones.adapted.levels import Structures, randomised, structure_table, without_edges
+from ..backbones.adapted.levels import randomised, structure_table, without_edges
 from ..bundle.card import ARMS
 from ..model.adaptable import AdaptableBackbone
 from ..model.base import Backbone, Readout
@@ -46,39 +45,15 @@ def draw_held_out(cells: TrainingCells, count: int, most_shown: int, asked: int,
 
 
 @torch.no_grad()
-def errors(predict: Callable[[MaskedCell], Tensor], draws: Draws) -> Doubles:
+def errors(backbone: Backbone, readout: Readout, draws: Draws) -> Doubles:
     """Mean squared error of every cell, ``[N]``."""
+    baseline = backbone.card.baseline
 
     def error(shown: MaskedCell) -> float:
-        return float((predict(shown) - shown.wanted).square().mean())
+        found = backbone.predict(shown.virtual_cell(baseline), shown.asked, readout)[0]
+        return float((found - shown.wanted).square().mean())
 
     return np.array([np.mean([error(shown) for shown in of_cell]) for of_cell in draws])
-
-
-def errors_alone(backbone: Backbone, readout: Readout, draws: Draws) -> Doubles:
-    """`errors` of the backbone without its adapter, ``[N]``."""
-    baseline = backbone.card.baseline
-    return errors(lambda shown: backbone.predict(shown.virtual_cell(baseline), shown.asked, readout)[0], draws)
-
-
-def errors_adapted(
-    backbone: AdaptableBackbone, adapter: GraphAdapter, files: Sequence[WeightedNetwork], readout: Readout, draws: Draws
-) -> Doubles:
-    """`errors` of the adapted backbone with some networks, ``[N]``."""
-    table = structure_table(backbone, adapter, files)
-
-    def structures(genes: Tensor) -> Tensor:
-        return table[genes]
-
-    return errors(lambda shown: predict_masked(backbone, adapter, structures, shown, readout), draws)
-
-
-def predict_masked(
-    backbone: AdaptableBackbone, adapter: GraphAdapter, structures: Structures, shown: MaskedCell, readout: Readout
-) -> Tensor:
-    """Predictions of the adapted backbone for the asked genes of one cell, ``[Q]``."""
-    cell = shown.virtual_cell(backbone.card.baseline)
-    return predict_adapted(backbone, adapter, structures, cell, shown.asked, readout)[0]
 
 
 def evaluate_adapter(
@@ -95,16 +70,21 @@ def evaluate_adapter(
     Args:
         before: ``[N]``, errors of the backbone alone, before training.
     """
+
+    def errors_with(networks: Sequence[WeightedNetwork]) -> Doubles:
+        table = structure_table(backbone, adapter, networks)
+        return errors(AdaptedBackbone(backbone, adapter, table, readout), readout, draws)
+
     random = np.random.default_rng([seed, EVALUATION, 1])
-    after = errors_adapted(backbone, adapter, files, readout, draws)
-    found = {"before": before, "after": after}
-    found["without_edges"] = errors_adapted(backbone, adapter, [*map(without_edges, files)], readout, draws)
+    after = errors_with(files)
+    found = {"before": before, "after": after, "without_edges": errors_with([*map(without_edges, files)])}
     missing = {}
     try:
         others = [randomised(file, random) for file in files]
-        found["random_network"] = errors_adapted(backbone, adapter, others, readout, draws)
     except ValueError as error:  # degrees that leave hardly another network
         missing["random_network"] = str(error)
+    else:
+        found["random_network"] = errors_with(others)
     more = {name: each - after for name, each in found.items() if name != "after"}
     return {
         "cells": len(draws),

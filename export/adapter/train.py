@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ugrn.runtime.errors import InputError
 
+from ..backbones.adapted.backbone import predict_adapted
 from ..backbones.adapted.graph_adapter import AdapterConfig, GraphAdapter
 from ..backbones.adapted.levels import Levels
 from ..model.adaptable import AdaptableBackbone, adapter_widths
@@ -29,7 +30,7 @@ from ..networks.network import WeightedNetwork
 from ..pretrain.loop import TrainingStatus
 from ..training.resume import ResumeFile, digest, learning_rate
 from .cells import MaskedCell, TrainingCells
-from .held_out import draw_held_out, errors_alone, evaluate_adapter, predict_masked
+from .held_out import draw_held_out, errors, evaluate_adapter
 
 BACKBONE_RATE = 0.1  # of the adapter's
 
@@ -106,7 +107,7 @@ def adapt(
     optimiser = _optimiser(adapter, backbone, config)
     resume = ResumeFile(resume_file, _fingerprint(task, adapter, config))
     draws = draw_held_out(cells, config.evaluated, config.most_shown, config.asked, config.seed)
-    before = errors_alone(backbone, task.readout, draws)
+    before = errors(backbone, task.readout, draws)
     levels = Levels.of(task.networks)
     if config.perturbation:
         levels = levels.with_links(cells.values[~cells.held_out], cells.genes)
@@ -146,8 +147,9 @@ def _take_step(
     structures = levels.structures(task.backbone, adapter, edges, [shown.genes for shown in batch])
 
     def loss(shown: MaskedCell) -> Tensor:
-        found = predict_masked(task.backbone, adapter, structures, shown, task.readout)
-        return (found - shown.wanted).square().mean()
+        cell = shown.virtual_cell(task.backbone.card.baseline)
+        found = predict_adapted(task.backbone, adapter, structures, cell, shown.asked, task.readout)
+        return (found[0] - shown.wanted).square().mean()
 
     whole = torch.stack([loss(shown) for shown in batch]).mean()
     optimiser.zero_grad(set_to_none=True)

@@ -74,7 +74,7 @@ for _each in (
 
 
 def split(x: Any) -> tuple[Tensor, Tensor | None]:
-    """Value and tangent of a `Dual`; a plain tensor or number comes back with ``None``."""
+    """Value and tangent ``[...]`` of a `Dual`; a plain tensor or number comes back with ``None``."""
     return (x.value, x.tangent) if isinstance(x, Dual) else (x, None)
 
 

@@ -72,14 +72,14 @@ class LearnedGenes(nn.Module):
 
     def __init__(self, embeddings: Tensor, width: int) -> None:
         super().__init__()
-        self.register_buffer("embeddings", embeddings, persistent=False)  # [V, text_width]
+        self.embeddings = nn.Buffer(embeddings, persistent=False)  # [V, text_width]
         self.projection = nn.Linear(embeddings.shape[1], width)
         self.residual = nn.Embedding(len(embeddings), width)
         self.norm = nn.LayerNorm(width)
         nn.init.normal_(self.residual.weight, std=0.02)
 
     def forward(self, genes: Tensor) -> Tensor:
-        text = F.embedding(genes, cast(Tensor, self.embeddings))
+        text = F.embedding(genes, self.embeddings)
         return cast(Tensor, self.norm(self.projection(text) + self.residual(genes)))
 
 
@@ -88,10 +88,10 @@ class FinishedGenes(nn.Module):
 
     def __init__(self, genes: int, width: int) -> None:
         super().__init__()
-        self.register_buffer("table", torch.zeros(genes, width, dtype=torch.float16))
+        self.table = nn.Buffer(torch.zeros(genes, width, dtype=torch.float16))
 
     def forward(self, genes: Tensor) -> Tensor:
-        rows = F.embedding(genes, cast(Tensor, self.table))
+        rows = F.embedding(genes, self.table)
         return rows.float() if rows.dtype == torch.float16 else rows
 
 
@@ -146,34 +146,23 @@ class MiniBackbone(nn.Module):
         return cast(Tensor, self.decoder(tokens).squeeze(-1))
 
     def decode_cell(self, cell: Tensor, targets: Tensor) -> Tensor:
-        """q_j . h with q_j = W g_j + b: W is taken to the few cells, not to the many targets."""
+        """``[R, Q]``: q_j . h with q_j = W g_j + b, where W is taken to the few cells, not to the many targets."""
         weight, bias = self.cell_query.weight, self.cell_query.bias
         asked = torch.matmul(cell, weight * self.cell_scale)  # [R, d]
         offset = torch.matmul(cell, bias.unsqueeze(1) * self.cell_scale)  # [R, 1]
         return torch.matmul(asked, self.genes(targets).transpose(0, 1)) + offset
 
     def artifact_weights(self) -> dict[str, Tensor]:
-        """Tensors by name, without the token head where there is none; of a finished backbone."""
+        """Tensors ``[...]`` by name, of a finished backbone; without the token head where there is none."""
         left_out = () if "masked" in self.card.readouts else TOKEN_HEAD
         return {name: tensor for name, tensor in self.state_dict().items() if name not in left_out}
-
-    def load_artifact_weights(self, weights: dict[str, Tensor]) -> None:
-        """Take over the tensors of `artifact_weights`.
-
-        Raises:
-            RuntimeError: one is missing, left over, or of another shape.
-        """
-        head = {name: torch.zeros_like(tensor) for name, tensor in self.state_dict().items() if name in TOKEN_HEAD}
-        self.load_state_dict(weights if head.keys() & weights.keys() else weights | head)
-        if not any(self.state_dict()[name].any() for name in TOKEN_HEAD):
-            self.card = HEADLESS_CARD
 
     @torch.no_grad()
     def finished(self) -> MiniBackbone:
         """A copy in evaluation mode whose gene tokens are one half-precision table."""
         table = FinishedGenes(len(self.symbols), self.config.width)
         ids = torch.arange(len(self.symbols))
-        cast(Tensor, table.table).copy_(self.genes(ids).to(torch.float16))
+        table.table.copy_(self.genes(ids).to(torch.float16))
         copy = MiniBackbone(self.config, self.symbols, table)
         own = {k: v for k, v in self.state_dict().items() if not k.startswith("genes.")}
         copy.load_state_dict({**own, "genes.table": table.table})

@@ -14,14 +14,13 @@ An artifact of the mini backbone is read as a checkpoint too: it holds the same 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 
 from ugrn.runtime.artifact.folder import Artifact, open_artifact, read_aliases, read_lines
 from ugrn.runtime.artifact.manifest import EMBEDDINGS, MANIFEST, WEIGHTS
@@ -31,8 +30,10 @@ from ugrn.runtime.files.atomic import replace_with
 from ..bundle.artifact import write_weights
 from ..bundle.folder import write_gene_lists
 from ..model.base import Loaded, Origin
+from ..model.checkpoint_files import finite, named, positive, read_json, read_state
 from ..model.family import Family, NoOptions
-from .mini import FinishedGenes, MiniBackbone, MiniConfig
+from ..model.weights import Weights
+from .mini import HEADLESS_CARD, TOKEN_HEAD, FinishedGenes, MiniBackbone, MiniConfig
 
 METADATA_FILE = "pretrained.json"
 LICENCE = "LICENSE"
@@ -72,31 +73,28 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     """
     if (folder / MANIFEST).is_file() and not (folder / METADATA_FILE).exists():
         return _load_artifact(open_artifact(folder))
+    path = folder / METADATA_FILE
     try:
-        metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
-        size = MiniConfig(**metadata.pop("size"))
+        metadata = read_json(path)
+        size = _size(named(metadata.pop("size", None), path), path)
         symbols = read_lines(folder / "genes.txt")
         aliases = read_aliases(folder / "aliases.tsv")
         backbone = _load_backbone(folder, size, symbols)
         context = read_lines(folder / "context.txt")
         embeddings = np.load(folder / EMBEDDINGS, allow_pickle=False) if (folder / EMBEDDINGS).exists() else None
         licence = _licence(folder)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
+    except (OSError, EOFError, ValueError) as error:
         message = f"{folder}: not a pretrained mini backbone ({error}); expected a folder written by 'ugrn pretrain'"
         raise InputError(message) from error
     return Checkpoint(backbone, aliases, context, metadata, embeddings, licence)
 
 
-def origin_of(checkpoint: Checkpoint) -> Origin:
-    """The origin that an artifact states of the backbone it was exported from."""
-    metadata = dict(checkpoint.metadata)
-    return Origin(checkpoint.aliases, metadata.pop("licence", ""), checkpoint.licence_text, metadata)
-
-
 def load(folder: Path, options: NoOptions) -> Loaded:
     """Read a checkpoint folder, or an artifact that holds weights; raises as `load_checkpoint`."""
     checkpoint = load_checkpoint(folder)
-    return Loaded(checkpoint.backbone, origin_of(checkpoint), checkpoint.context, checkpoint.embeddings)
+    licence = checkpoint.metadata.pop("licence", "")
+    origin = Origin(checkpoint.aliases, licence, checkpoint.licence_text, checkpoint.metadata)
+    return Loaded(checkpoint.backbone, origin, checkpoint.context, checkpoint.embeddings)
 
 
 FAMILY = Family(NoOptions, load)
@@ -117,9 +115,8 @@ def _load_artifact(artifact: Artifact) -> Checkpoint:
         size = MiniConfig(shape.width, shape.layers, shape.heads, shape.feedforward, text_width=0)
         backbone = _load_backbone(folder, size, names.symbols)
         licence = _licence(folder)
-    except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-        found = " ".join(str(error).split())
-        message = f"{folder / WEIGHTS}: does not fit the shape in {MANIFEST} ({found}); get the artifact again"
+    except ValueError as error:
+        message = f"{folder / WEIGHTS}: does not fit the shape in {MANIFEST} ({error}); get the artifact again"
         raise InputError(message) from error
     provenance = {name: each for name, each in manifest.provenance.items() if name not in OF_THE_EXPORT}
     context = [names.symbols[row] for row in artifact.context]
@@ -127,9 +124,27 @@ def _load_artifact(artifact: Artifact) -> Checkpoint:
     return Checkpoint(backbone, names.aliases, context, metadata, artifact.embeddings, licence)
 
 
+def _size(recorded: Mapping[str, Any], path: Path) -> MiniConfig:
+    width, layers, heads, feedforward = (
+        positive(recorded, name, path) for name in ("width", "layers", "heads", "feedforward")
+    )
+    return MiniConfig(width, layers, heads, feedforward, int(finite(recorded, "text_width", path, 0)))
+
+
 def _load_backbone(folder: Path, size: MiniConfig, symbols: list[str]) -> MiniBackbone:
+    weights = Weights(read_state(folder / WEIGHTS), Path(WEIGHTS), "mini")
+    # Before a model of these sizes is made: it could be of any size.
+    weights.check({"genes.table": (len(symbols), size.width)})
+    weights.check({f"stack.{size.layers - 1}.expand.weight": (size.feedforward, size.width)})
     backbone = MiniBackbone(size, symbols, FinishedGenes(len(symbols), size.width))
-    backbone.load_artifact_weights(load_file(folder / WEIGHTS))
+    own = backbone.state_dict()
+    absent = () if any(name in weights for name in TOKEN_HEAD) else TOKEN_HEAD
+    weights.fill(backbone, {name: name for name in own if name not in absent})
+    weights.finish()
+    for name in absent:
+        own[name].zero_()
+    if not any(own[name].any() for name in TOKEN_HEAD):
+        backbone.card = HEADLESS_CARD
     return backbone.eval()
 
 

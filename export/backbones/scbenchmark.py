@@ -22,13 +22,13 @@ from ugrn.runtime.errors import InputError
 
 from ..model.base import NO_PREDICTION, BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.checkpoint_files import (
-    check_heads,
     find_file,
     finite,
     positive,
     read_json,
     read_state,
     read_vocabulary_ids,
+    width_and_heads,
 )
 from ..model.family import Family
 from ..model.layers import PostNormLayer, leaky_mlp, stock_names
@@ -71,10 +71,8 @@ class ScBenchmark(nn.Module):
         self.symbols = symbols
         self.card = CARD
         self.shape = BackboneShape(width, heads, width, layers)
-        self.genes: Tensor
-        self.cls: Tensor
-        self.register_buffer("genes", torch.zeros(len(symbols), width))
-        self.register_buffer("cls", torch.zeros(width))
+        self.genes = nn.Buffer(torch.zeros(len(symbols), width))
+        self.cls = nn.Buffer(torch.zeros(width))
         self.value_encoder = nn.Sequential(nn.Linear(1, width), nn.ReLU(), nn.Linear(width, width))
         self.stack = nn.ModuleList(PostNormLayer(width, heads, width) for _ in range(layers))
         self.decoder = leaky_mlp(width, width)
@@ -110,11 +108,7 @@ class ScBenchmark(nn.Module):
 
 
 def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
-    """Read a checkpoint folder.
-
-    Raises:
-        InputError: a file is missing or damaged, or the weights are not those of a scBenchmark transformer.
-    """
+    """Read a checkpoint folder; raises as `Family.load`."""
     args_path = find_file(folder, ["args.json"])
     args = read_json(args_path)
     structure = args.get("model_structure", "transformer")
@@ -128,9 +122,8 @@ def load(folder: Path, options: ScBenchmarkOptions) -> Loaded:
     vocabulary = read_vocabulary_ids(vocabulary_path, SPECIAL)
     path = find_file(folder, ["best_model.pt", "best_model.safetensors", "model.safetensors"])
     weights = Weights(strip_module(read_state(path)), path, "scBenchmark")
-    width, layers = positive(args, "embsize", args_path), positive(args, "nlayers", args_path)
-    heads = positive(args, "nheads", args_path)
-    check_heads(width, heads, ("embsize", "nheads"), args_path)
+    width, heads = width_and_heads(args, "embsize", "nheads", args_path)
+    layers = positive(args, "nlayers", args_path)
     weights.check({"encoder.layers.0.linear1.weight": (width, width)})
     weights.check({f"encoder.layers.{layers - 1}.norm2.bias": (width,)})
     rows = [row for row, token in enumerate(vocabulary) if token not in SPECIAL]

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from ugrn.runtime.artifact.manifest import BackboneShape
 from ugrn.runtime.errors import InputError
-from ugrn.runtime.files.annotations import UnreadableCells
 from ugrn.runtime.files.cells import open_cells
 
 from ..model.base import BackboneCard, Loaded, Origin, Readout, VirtualCells
 from ..model.checkpoint_files import find_file, read_state
 from ..model.family import Family
+from ..model.layers import interpolated
 from ..model.performer import PerformerLayer, fill_performer
 from ..model.weights import Weights, checkpoint_metadata
 
@@ -109,10 +109,7 @@ class ScBERT(nn.Module):
 
     def _embed(self, values: Tensor) -> Tensor:
         """Values ``[...]``, cut to 0 … 5 as in training, to ``[..., d]`` by interpolation between neighbouring bins."""
-        values = torch.clamp(values, 0.0, BINS - 1.0)
-        below = torch.clamp(torch.floor(values.detach()), 0, BINS - 2)
-        table, at = self.token_emb.weight, below.long()
-        return table[at] + (values - below).unsqueeze(-1) * (table[at + 1] - table[at])
+        return interpolated(self.token_emb.weight, torch.clamp(values, 0.0, BINS - 1.0), BINS - 1)
 
     def _expected_bin(self, tokens: Tensor) -> Tensor:
         logits = self.to_out(self.norm(tokens))[..., self.first_bin : BINS]
@@ -124,10 +121,8 @@ def load(folder: Path, options: ScBERTOptions) -> Loaded:
     """Read a folder with ``panglao_pretrained.pth`` and the gene order.
 
     The order is that of the variables of the authors' ``panglao_10000.h5ad``: give this file, or a
-    ``genes.txt`` of it. gene2vec is a part of the checkpoint; where it was taken out, ``gene2vec_16906.npy``.
-
-    Raises:
-        InputError: a file is missing or damaged, or the weights are not those of scBERT.
+    ``genes.txt`` of it. gene2vec is a part of the checkpoint; where it was taken out, ``gene2vec_16906.npy``. Raises
+    as `Family.load`.
     """
     path = find_file(folder, ["panglao_pretrained.pth", "scbert.safetensors"])
     whole = read_state(path)
@@ -157,28 +152,21 @@ def _gene_order(folder: Path) -> tuple[list[str], Path]:
             "authors' panglao_10000.h5ad; put this file, or a genes.txt with one symbol per line, into the folder"
         )
         raise InputError(message) from error
-    symbols = _text_genes(path) if path.suffix == ".txt" else _cell_file_genes(path)
+    symbols = _gene_names(path)
     if len(set(symbols)) != len(symbols):
         message = f"{path}: {len(symbols)} genes, {len(set(symbols))} distinct; expected distinct symbols"
         raise InputError(message)
     return symbols, path
 
 
-def _text_genes(path: Path) -> list[str]:
+def _gene_names(path: Path) -> list[str]:
+    if path.suffix == ".h5ad":
+        with open_cells(path) as cells:
+            return cells.var().index()
     try:
         return path.read_text(encoding="utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path}: cannot be read ({error}); expected a text file with one symbol per line"
-        raise InputError(message) from error
-
-
-def _cell_file_genes(path: Path) -> list[str]:
-    """Names of the variables of an ``.h5ad`` file."""
-    try:
-        with open_cells(path) as cells:
-            return cells.var().index()
-    except UnreadableCells as error:
-        message = f"{path}: cannot be read ({error.reason}); expected the authors' file"
         raise InputError(message) from error
 
 

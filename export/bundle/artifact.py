@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import safetensors.torch
@@ -34,7 +34,7 @@ class HasArtifactWeights(Protocol):
     """A backbone whose artifacts hold its weights, so that they can be read as its checkpoint."""
 
     def artifact_weights(self) -> dict[str, Tensor]:
-        """Tensors by name, as they are written."""
+        """Tensors ``[...]`` by name, as they are written."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +95,7 @@ def write_weights(backbone: HasArtifactWeights, path: Path) -> None:
 
 def _checked_readout(backbone: Backbone, card: BackboneCard, settings: ExportSettings) -> Readout:
     """The readout to export, after refusing what a backbone cannot be exported with."""
-    readout = settings.readout or next(iter(card.readouts))
-    if readout not in card.readouts:
-        message = f"{card.name} has no readout {readout!r}; expected one of {', '.join(card.readouts)}"
-        raise InputError(message)
+    readout = card.offered(settings.readout)
     if len(backbone.symbols) < FEWEST_GENES:
         message = f"{card.name} has {len(backbone.symbols)} genes; at least {FEWEST_GENES} are needed to trace it"
         raise InputError(message)
@@ -108,7 +105,7 @@ def _checked_readout(backbone: Backbone, card: BackboneCard, settings: ExportSet
         raise InputError(message)
     if settings.example_pairs is not None:
         read_pairs(settings.example_pairs)
-    return cast(Readout, readout)
+    return readout
 
 
 def _write_files(part: Path, backbone: Backbone, settings: ExportSettings, origin: Origin) -> None:

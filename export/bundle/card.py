@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ugrn.runtime.artifact.manifest import Manifest
 
-HUB_LICENCES = {  # SPDX expressions that model hubs know, by the hubs' own short names
-    "MIT": "mit",
-    "Apache-2.0": "apache-2.0",
-    "BSD-3-Clause": "bsd-3-clause",
-    "GPL-3.0": "gpl-3.0",
-    "GPL-3.0-only": "gpl-3.0",
-    "GPL-3.0-or-later": "gpl-3.0",
-    "CC0-1.0": "cc0-1.0",
-    "CC-BY-4.0": "cc-by-4.0",
-    "CC-BY-SA-4.0": "cc-by-sa-4.0",
-    "CC-BY-NC-4.0": "cc-by-nc-4.0",
-}
+HUB_LICENCES = (  # short names of model hubs: SPDX expressions without "only" and "or later"
+    *("mit", "apache-2.0", "bsd-3-clause", "gpl-3.0", "cc0-1.0"),
+    *("cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0"),
+)
 PARTS = ("vvp", "gdt", "emb", "ensemble")
 ARMS = {
     "before": "backbone alone",
@@ -65,30 +57,32 @@ def model_card(manifest: Manifest) -> str:
 
 def _header(manifest: Manifest) -> str:
     """YAML metadata; every text is quoted as in JSON, which is YAML too."""
-    known = HUB_LICENCES.get(manifest.licence)
-    licence = [f"license: {known}"] if known else ["license: other", f"license_name: {json.dumps(manifest.licence)}"]
+    short = manifest.licence.lower().removesuffix("-only").removesuffix("-or-later")
+    licence = [f"license: {short}"]
+    if short not in HUB_LICENCES:
+        licence = ["license: other", f"license_name: {json.dumps(manifest.licence)}"]
     tags = ("gene-regulatory-network", "single-cell", "biology", "onnx", manifest.backbone)
     lines = ["library_name: ugrn", *licence, "tags:", *(f"  - {json.dumps(tag)}" for tag in tags)]
     return "\n".join(["---", *lines, "---"])
 
 
 def _parity(parity: Mapping[str, Any]) -> str:
-    rows = [
-        f"| {name} | {output} | {value:.1e} |"
+    deviations = [
+        (name, output, f"{value:.1e}")
         for name, outputs in parity["deviation"].items()
         for output, value in outputs.items()
     ]
-    head = f"Largest deviation at {len(parity['shapes'])} random shapes, relative to the largest absolute value.\n"
-    return "\n".join([head, "| file | output | deviation |", "|---|---|---|", *rows])
+    head = f"Largest deviation at {len(parity['shapes'])} random shapes, relative to the largest absolute value."
+    return f"{head}\n\n{_table(('file', 'output', 'deviation'), deviations)}"
 
 
 def _provenance(provenance: Mapping[str, Any]) -> str:
     parts = []
     if held_out := provenance.get("held_out"):
-        rows = [f"| {name} | {value:.4f} |" for name, value in held_out.items()]
+        scores = _table(("score", "value"), [(name, f"{value:.4f}") for name, value in held_out.items()])
         parts.append(
             "Scores on held-out rows. `r2_k`: share of the variance explained with k visible genes, against "
-            "predicting every gene's mean.\n\n" + "\n".join(["| score | value |", "|---|---|", *rows])
+            f"predicting every gene's mean.\n\n{scores}"
         )
     if notice := provenance.get("notice"):
         parts.append(f"Note: {notice}.")
@@ -96,19 +90,14 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
         parts.append("\n".join(f"- {caution}" for caution in cautions))
     if checkpoint := provenance.get("checkpoint"):
         options = ", ".join(f"{name} {value}" for name, value in checkpoint["options"].items())
-        files = "\n".join(f"| {name} | {digest} |" for name, digest in checkpoint["files"].items())
-        unused = "\n".join(f"| {name} | {reason} |" for name, reason in checkpoint["unused"].items())
-        title = f"Checkpoint of {checkpoint['family']}; options: {options or 'none'}."
-        parts.append(f"{title}\n\n| file | sha256 |\n|---|---|\n{files}")
-        if unused:
-            parts.append(f"Deliberately unused tensors.\n\n| tensor | why |\n|---|---|\n{unused}")
+        parts.append(f"Checkpoint of {checkpoint['family']}; options: {options or 'none'}.")
+        parts.append(_table(("file", "sha256"), checkpoint["files"].items()))
+        if unused := checkpoint["unused"]:
+            parts += ["Deliberately unused tensors.", _table(("tensor", "why"), unused.items())]
     if sources := provenance.get("sources"):
-        rows = [
-            f"| {s['name']} | {s['species']} | {s['rows']} | {s['genes']} | {s['licence']} | {s['origin']} |"
-            for s in sources
-        ]
-        head = ["| source | species | rows | genes | licence | origin |", "|---|---|---|---|---|---|"]
-        parts.append("What it was pretrained on.\n\n" + "\n".join([*head, *rows]))
+        names = ("name", "species", "rows", "genes", "licence", "origin")
+        rows = [[source[name] for name in names] for source in sources]
+        parts += ["What it was pretrained on.", _table(("source", *names[1:]), rows)]
     if embeddings := provenance.get("gene_embeddings"):
         spectral = provenance.get("spectral_components", 0)
         also = f"; and {spectral} co-expression components of the expression above" if spectral else ""
@@ -121,32 +110,23 @@ def _provenance(provenance: Mapping[str, Any]) -> str:
 def _adapter(metadata: Mapping[str, Any]) -> str:
     """The networks that were fed back, and the errors with and without them; see `ugrn.export.adapter`."""
     settings, cells, held_out = metadata["settings"], metadata["cells"], metadata["held_out"]
-    networks = [f"| {each['file']} | {each['edges']} | {each['sha256']} |" for each in metadata["networks"]]
+    networks = [(each["file"], each["edges"], each["sha256"]) for each in metadata["networks"]]
     errors = [
         f"| {ARMS[name]} | {error:.5f} | {_difference_text(held_out['more_than_after'].get(name))} |"
         for name, error in held_out["error"].items()
     ]
-    return "\n".join(
+    return "\n\n".join(
         [
             "### Adapter",
-            "",
             "Networks were fed back into the backbone (GRNFormer, arXiv 2503.01682). The adapter was trained for "
             f"{settings['steps']} steps on {cells['cells'] - cells['held_out']} cells of {cells['file']} (sha256 "
             f"{cells['sha256']}) at the readout `{metadata['readout']}`, {settings['perturbation']:.0%} of the edges "
             "replaced by co-expression links in each step; the backbone was "
             f"{'trained along' if settings['unfreeze'] else 'frozen'}.",
-            "",
-            "| network | edges | sha256 |",
-            "|---|---|---|",
-            *networks,
-            "",
+            _table(("network", "edges", "sha256"), networks),
             f"Mean squared error on {held_out['cells']} cells held out, and how much more than with the adapter "
             "(± one standard error). The network was taken away or replaced after training.",
-            "",
-            "| | error | more |",
-            "|---|---|---|",
-            *errors,
-            "",
+            "\n".join(["| | error | more |", "|---|---|---|", *errors]),
             ADAPTER_LIMITS,
         ]
     )
@@ -161,19 +141,20 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         return "None yet: this artifact gives features but no probabilities. Run `ugrn train`."
     pairs, calibration = metrics["pairs"], metrics["calibration"]
     before, after = calibration["before"], calibration["after"]
-    rows = [f"| {name} | {metrics[name]['validation_auprc']:.3f} |" for name in PARTS if name in metrics]
-    return "\n".join(
+    validated = [(name, f"{metrics[name]['validation_auprc']:.3f}") for name in PARTS if name in metrics]
+    return "\n\n".join(
         [
             f"Trained on {pairs['all_edges']} edges of {metrics.get('network', 'a network')} with "
             f"{metrics['settings']['negatives']} negatives. Validation, by a fit on {pairs['train_edges']} of them: "
             f"{pairs['validation_edges']} edges that share no gene with those, classes weighing the same (chance 0.5).",
-            "",
-            "| score | validation AUPRC |",
-            "|---|---|",
-            *rows,
-            "",
+            _table(("score", "validation AUPRC"), validated),
             f"Calibration: {calibration['kind']}. Expected calibration error {before['ece']:.3f} before, "
             f"{after['ece']:.3f} after; Brier score {before['brier']:.3f} before, {after['brier']:.3f} after "
             "(cross-validated).",
         ]
     )
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [f"| {' | '.join(map(str, cells))} |" for cells in (columns, *rows)]
+    return "\n".join([lines[0], "|---" * len(columns) + "|", *lines[1:]])

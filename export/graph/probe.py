@@ -115,5 +115,5 @@ def random_inputs(
 
 
 def to_tensors(inputs: Inputs) -> tuple[Tensor, ...]:
-    """The same inputs for torch, sharing their memory; shapes as in `Inputs`."""
+    """The same inputs, ``[C]``, ``[C]``, ``[S]``, ``[S, K]`` and ``[Q]``, for torch; their memory is shared."""
     return tuple(torch.from_numpy(array) for array in inputs)

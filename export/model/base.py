@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,8 +17,6 @@ from ugrn.runtime.artifact.manifest import BackboneShape
 from ugrn.runtime.errors import InputError
 
 Readout = Literal["mvc", "gen", "masked", "token", "shift", "rank", "attn"]
-
-
 NO_PREDICTION = "attention is no prediction; it serves the benchmark's Attn"
 
 
@@ -57,6 +55,18 @@ class BackboneCard:
     range_note: str = ""
     trained: tuple[float, float] = (-inf, inf)
     predicts: str = ""
+
+    def offered(self, readout: str | None) -> Readout:
+        """The readout of this name, or the default.
+
+        Raises:
+            InputError: the backbone has none of this name.
+        """
+        chosen = readout or next(iter(self.readouts))
+        if chosen not in self.readouts:
+            message = f"{self.name} has no readout {chosen!r}; expected one of {', '.join(self.readouts)}"
+            raise InputError(message)
+        return cast(Readout, chosen)
 
     def cautions(self, readout: Readout) -> list[str]:
         """Sentences that the user must know of this readout and these levels; often none."""

@@ -115,7 +115,8 @@ def read_vocabulary_ids(path: Path, append: Iterable[str] = ()) -> list[str]:
         ids.setdefault(token, len(ids))
     by_id = {index: token for token, index in ids.items() if isinstance(index, int)}
     if sorted(by_id) != list(range(len(ids))):
-        wrong = sorted(token for token, index in ids.items() if not _is_its_own(token, index, by_id, len(ids)))
+        known = range(len(ids))
+        wrong = sorted(token for token, index in ids.items() if index not in known or by_id.get(index) != token)
         message = (
             f"{path}: ids of {len(ids)} tokens must be 0 to {len(ids) - 1}, each once; "
             f"duplicate or out of range: {listed(wrong)}"
@@ -150,18 +151,17 @@ def finite(settings: Mapping[str, Any], key: str, path: Path, default: float) ->
     return float(value)
 
 
-def check_heads(width: int, heads: int, names: tuple[str, str], path: Path) -> None:
-    """Refuse a width that heads do not divide.
-
-    Args:
-        names: of the width and of the heads in the configuration.
+def width_and_heads(settings: Mapping[str, Any], width_key: str, heads_key: str, path: Path) -> tuple[int, int]:
+    """The width of a configuration and the heads that divide it.
 
     Raises:
-        InputError: they do not.
+        InputError: they do not, or as for `positive`.
     """
+    width, heads = positive(settings, width_key, path), positive(settings, heads_key, path)
     if width % heads:
-        message = f"{path}: {names[0]} {width} is not a multiple of {names[1]} {heads}"
+        message = f"{path}: {width_key} {width} is not a multiple of {heads_key} {heads}"
         raise InputError(message)
+    return width, heads
 
 
 def listed(names: Iterable[str]) -> str:
@@ -169,10 +169,6 @@ def listed(names: Iterable[str]) -> str:
     every = list(names)
     more = f" and {len(every) - MOST_LISTED} more" if len(every) > MOST_LISTED else ""
     return ", ".join(every[:MOST_LISTED]) + more
-
-
-def _is_its_own(token: str, index: Any, by_id: Mapping[int, str], count: int) -> bool:
-    return isinstance(index, int) and index < count and by_id[index] == token
 
 
 def _first_line(error: Exception) -> str:

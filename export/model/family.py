@@ -29,7 +29,8 @@ class Family(Generic[Options]):
     Attributes:
         options: a frozen dataclass of what its users may choose: each a bool, int, float or str, or one of them and
             None, with a default; ``--set NAME=VALUE`` on the command line.
-        load: reads a checkpoint folder, and raises `InputError` where it is not the family's.
+        load: reads a checkpoint folder, and raises `InputError` where a file is missing or damaged, or is not the
+            family's.
     """
 
     options: type[Options]

@@ -42,7 +42,8 @@ class PostNormLayer(nn.Module):
         return self._part(x, 0, biased=True)
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys without their bias: it adds the same to all scores of a query, which softmax does not see."""
+        """Keys and values ``[..., H, N, d/H]``; the keys without their bias, which adds the same to all scores of a
+        query, which softmax does not see."""
         return self._part(x, 1, biased=False), self._part(x, 2, biased=True)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,6 +110,13 @@ def join_heads(x: Tensor) -> Tensor:
     """``[..., H, N, h]`` to ``[..., N, H*h]``."""
     x = x.transpose(-3, -2)
     return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
+
+
+def interpolated(table: Tensor, places: Tensor, last: int) -> Tensor:
+    """Rows of a table ``[N, d]`` at places ``[...]`` between whole ones, the largest `last`: ``[..., d]``."""
+    below = torch.clamp(torch.floor(places.detach()), 0, last - 1)
+    at = below.long()
+    return table[at] + (places - below).unsqueeze(-1) * (table[at + 1] - table[at])
 
 
 def leaky_mlp(width_in: int, width: int, out: int = 1) -> nn.Sequential:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import join_heads
+from .layers import join_heads, split_heads
 from .weights import Weights
 
 EPS = 1e-4
@@ -47,8 +47,7 @@ class PerformerLayer(nn.Module):
         self.to_q = nn.Linear(width, inner, bias=qkv_bias)
         self.to_k = nn.Linear(width, inner, bias=qkv_bias)
         self.to_v = nn.Linear(width, inner, bias=qkv_bias)
-        self.projection: Tensor
-        self.register_buffer("projection", torch.zeros(features, head_width))  # [M, h]
+        self.projection = nn.Buffer(torch.zeros(features, head_width))  # [M, h]
         self.out = nn.Linear(inner, width)
         self.norm2 = nn.LayerNorm(width)
         self.expand = nn.Linear(width, feedforward)
@@ -60,9 +59,7 @@ class PerformerLayer(nn.Module):
         keys = self._keys(normal)
         if read is not None:
             x, normal = x[:, read], normal[:, read]
-        query = self._query(normal)
-        attended = torch.matmul(query, keys.product) / (query * keys.total).sum(-1, keepdim=True)
-        return self._feed(x, attended)
+        return self._feed(x, self._attend(self._query(normal), keys))
 
     def ask(self, x: Tensor, queries: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """Context tokens ``[R, N, d]``, and query tokens ``[R, Q, d]`` that take the place of tokens `own` ``[Q]``.
@@ -71,10 +68,10 @@ class PerformerLayer(nn.Module):
         """
         normal, asked = self.norm1(x), self.norm1(queries)
         keys = self._keys(normal)
-        query = self._query(normal)
-        context = self._feed(x, torch.matmul(query, keys.product) / (query * keys.total).sum(-1, keepdim=True))
-        key = self._key_features(self._split(self.to_k(asked)), keys.stabiliser)  # [R, H, Q, M]
-        value, query = self._split(self.to_v(asked)), self._query(asked)
+        context = self._feed(x, self._attend(self._query(normal), keys))
+        raw = split_heads(self.to_k(asked), self.heads)
+        key = self._kernel(raw, self._project(raw), keys.stabiliser)  # [R, H, Q, M]
+        value, query = split_heads(self.to_v(asked), self.heads), self._query(asked)
         gone, here = (query * keys.features[:, :, own]).sum(-1, keepdim=True), (query * key).sum(-1, keepdim=True)
         above = torch.matmul(query, keys.product) - gone * keys.values[:, :, own] + here * value
         below = (query * keys.total).sum(-1, keepdim=True) - gone + here
@@ -86,19 +83,19 @@ class PerformerLayer(nn.Module):
         return x if self.after is None else self.after(x)
 
     def _keys(self, normal: Tensor) -> Keys:
-        raw = self._split(self.to_k(normal))
+        raw = split_heads(self.to_k(normal), self.heads)
         projected = self._project(raw)
         stabiliser = torch.amax(projected, (1, 2, 3), keepdim=True)
         features = self._kernel(raw, projected, stabiliser)
-        values = self._split(self.to_v(normal))
+        values = split_heads(self.to_v(normal), self.heads)
         product = torch.matmul(features.transpose(-2, -1), values)
         return Keys(features.sum(-2, keepdim=True), product, features, values, stabiliser)
 
-    def _key_features(self, raw: Tensor, stabiliser: Tensor) -> Tensor:
-        return self._kernel(raw, self._project(raw), stabiliser)
+    def _attend(self, query: Tensor, keys: Keys) -> Tensor:
+        return torch.matmul(query, keys.product) / (query * keys.total).sum(-1, keepdim=True)
 
     def _query(self, normal: Tensor) -> Tensor:
-        raw = self._split(self.to_q(normal))
+        raw = split_heads(self.to_q(normal), self.heads)
         projected = self._project(raw)
         return self._kernel(raw, projected, torch.amax(projected, -1, keepdim=True))
 
@@ -111,9 +108,6 @@ class PerformerLayer(nn.Module):
         length = (raw * raw).sum(-1, keepdim=True) * (0.5 * raw.shape[-1] ** -0.5)
         scale = float(self.projection.shape[0]) ** -0.5
         return cast(Tensor, (torch.exp(projected - length - stabiliser) + EPS) * scale)
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.reshape(*x.shape[:-1], self.heads, self.projection.shape[1]).transpose(-3, -2)
 
 
 def fill_performer(layer: PerformerLayer, weights: Weights, prefix: str) -> None:

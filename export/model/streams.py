@@ -38,10 +38,10 @@ class Layer(QueryLayer, Protocol):
     """One transformer layer as applied to the context, of which not all tokens may be read on."""
 
     def queries(self, x: Tensor) -> Tensor:
-        """The first part of `project`."""
+        """The first part of `project`: ``[..., H, N, d/H]``."""
 
     def keys_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The other parts of `project`."""
+        """The other parts of `project`: ``[..., H, N, d/H]`` each."""
 
     def attend_few(self, x: Tensor, tokens: Tensor, hidden: Tensor | None) -> Tensor:
         """Attention of tokens ``[R, n, d]``, few of all ``[R, N, d]``, to these: ``[R, H, n, d/H]``."""

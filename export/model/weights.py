@@ -50,18 +50,18 @@ class Weights:
         """True where any key that is left begins so."""
         return bool(self.names(prefix))
 
-    def shape(self, key: str, dimensions: int = 2) -> tuple[int, ...]:
-        """Shape of a tensor that is left.
+    def shape(self, key: str) -> tuple[int, int]:
+        """Shape of a matrix that is left.
 
         Raises:
-            InputError: there is no such key, or it has another number of dimensions.
+            InputError: there is no such key, or it is no matrix.
         """
         self._require([key])
-        shape = tuple(self._left[key].shape)
-        if len(shape) != dimensions or 0 in shape:
-            message = f"{self.path}: {key} has shape {list(shape)}, expected {dimensions} dimensions for {self.family}"
+        shape = self._left[key].shape
+        if len(shape) != 2 or 0 in shape:
+            message = f"{self.path}: {key} has shape {list(shape)}, expected 2 dimensions for {self.family}"
             raise InputError(message)
-        return shape
+        return shape[0], shape[1]
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Refuse tensors that are missing or of other shapes, before a model of these sizes is made.
@@ -77,7 +77,7 @@ class Weights:
                 raise InputError(message)
 
     def take(self, key: str, shape: tuple[int, ...]) -> Tensor:
-        """A tensor in float32, which must be there and have the shape.
+        """A tensor in float32, which must be there and have the shape: ``[*shape]``.
 
         Raises:
             InputError: it is missing, of another shape, or holds NaN or infinite values.

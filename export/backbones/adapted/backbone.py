@@ -35,8 +35,7 @@ class AdaptedBackbone(nn.Module):
         super().__init__()
         self.backbone = cast(Any, backbone)
         self.adapter = adapter
-        self.table: Tensor
-        self.register_buffer("table", structures)
+        self.table = nn.Buffer(structures)
         self.readout = readout
         self.symbols = backbone.symbols
         self.shape = backbone.shape
@@ -52,18 +51,8 @@ class AdaptedBackbone(nn.Module):
         }
         return replace(card, readouts={self.readout: card.readouts[self.readout], **others})
 
-    @property
-    def last_layer(self) -> nn.Module:
-        return cast(nn.Module, self.backbone.last_layer)
-
-    def gene_tokens(self, genes: Tensor) -> Tensor:
-        return cast(Tensor, self.backbone.gene_tokens(genes))
-
     def predict(self, cells: VirtualCells, targets: Tensor, readout: Readout) -> Tensor:
-        def structures(genes: Tensor) -> Tensor:
-            return self.table[genes]
-
-        return predict_adapted(self.backbone, self.adapter, structures, cells, targets, readout)
+        return predict_adapted(self.backbone, self.adapter, self.table.__getitem__, cells, targets, readout)
 
 
 def predict_adapted(

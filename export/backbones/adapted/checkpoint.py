@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
-import safetensors
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ugrn.runtime.artifact.manifest import file_entry
@@ -26,6 +25,8 @@ from ugrn.runtime.errors import InputError
 
 from ...model.adaptable import AdaptableBackbone, adaptable, adapter_widths
 from ...model.base import Loaded, Origin, Readout
+from ...model.checkpoint_files import read_json, read_state
+from ...model.weights import Weights
 from ...networks.network import WeightedNetwork
 from .backbone import AdaptedBackbone
 from .edges import MismatchError, edge_table, networks_of
@@ -152,20 +153,18 @@ def read_adapted(folder: Path) -> AdaptedFolder:
         InputError: a file is missing or was changed.
     """
     try:
-        recorded = _recorded(json.loads((folder / METADATA_FILE).read_text(encoding="utf-8")))
-        _check_base(folder / BASE, recorded["base"])
-        adapter = GraphAdapter(_size(recorded["size"]))
-        state = load_file(folder / WEIGHTS)
+        recorded = _recorded(read_json(folder / METADATA_FILE))
+        size, state = _size(recorded["size"]), read_state(folder / WEIGHTS)
+        _check_size(size, Weights(state, folder / WEIGHTS, FAMILY))
         edges = pl.read_parquet(folder / EDGES)
-    except InputError:
-        raise
-    except (OSError, ValueError, RecursionError, safetensors.SafetensorError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         message = f"{folder}: not an adapted backbone ({error}); expected a folder written by 'ugrn adapt'"
         raise InputError(message) from error
+    _check_base(folder / BASE, recorded["base"])
     refuse_adapted(recorded["family"])
     settings = tuple(recorded["settings"])
     return AdaptedFolder(
-        folder, recorded["family"], settings, recorded["readout"], adapter, state, edges, recorded["facts"]
+        folder, recorded["family"], settings, recorded["readout"], GraphAdapter(size), state, edges, recorded["facts"]
     )
 
 
@@ -205,23 +204,19 @@ def _origin(base: Loaded, adapted: AdaptedFolder) -> Origin:
     return replace(base.origin, licence_text=text, provenance=metadata)
 
 
-def _recorded(found: Any) -> dict[str, Any]:
+def _recorded(found: dict[str, Any]) -> dict[str, Any]:
     """The content of ``adapted.json``, whose names and types are those of `RECORDED`."""
-    if not isinstance(found, dict) or not isinstance(found.get("format"), int):
+    if not isinstance(found.get("format"), int):
         message = f"{METADATA_FILE} has no format"
         raise MismatchError(message)
     if found["format"] != FORMAT:
         message = f"format {found['format']} found, {FORMAT} expected; upgrade ugrn"
         raise MismatchError(message)
     wrong = [name for name, kind in RECORDED.items() if not isinstance(found.get(name), kind)]
-    if wrong or not _are_text([*found["settings"], *found["base"].values()]):
+    if wrong or not all(isinstance(each, str) for each in (*found["settings"], *found["base"].values())):
         message = f"{METADATA_FILE} lacks {', '.join(wrong) or 'settings or hashes that are text'}"
         raise MismatchError(message)
     return found
-
-
-def _are_text(values: Iterable[Any]) -> bool:
-    return all(isinstance(each, str) for each in values)
 
 
 def _size(recorded: Mapping[str, Any]) -> AdapterConfig:
@@ -234,6 +229,13 @@ def _size(recorded: Mapping[str, Any]) -> AdapterConfig:
         message = f"structures of width {size.structure} cannot be cut into {size.heads} heads"
         raise MismatchError(message)
     return size
+
+
+def _check_size(size: AdapterConfig, weights: Weights) -> None:
+    """Refuse a size that is not that of the weights before an adapter is made of it: it could be of any size."""
+    last = f"adapter.graphs.{size.networks - 1}.own.{size.depth - 1}.bias"
+    weights.check({"adapter.enter.weight": (size.structure, size.inputs), last: (size.structure,)})
+    weights.check({"adapter.query.weight": (size.structure, size.width)})
 
 
 def _check_base(folder: Path, hashes: Mapping[str, str]) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from ugrn.runtime.arrays import Ids
+from ugrn.runtime.arrays import Array, Ids
 
 from ...model.adaptable import AdaptableBackbone
 from ...networks.network import Network, WeightedNetwork, Weights, coexpression, nearest, perturbed, rewired
@@ -55,7 +54,7 @@ class Levels:
         genes = np.unique(np.concatenate([part for f in files for part in (f.network.sources, f.network.targets)]))
         return cls(genes, tuple(Level(f.network.among(genes), f.weights) for f in files))
 
-    def with_links(self, values: NDArray[np.float32], measured: Ids) -> Levels:
+    def with_links(self, values: Array, measured: Ids) -> Levels:
         """The same with links of co-expression: of every source as many of the strongest as it has edges.
 
         Args:
@@ -75,7 +74,7 @@ class Levels:
         edges: Sequence[EdgeTensors],
         also: Sequence[Tensor] = (),
     ) -> Structures:
-        """Structures of the networks' genes, and of some others, which have no neighbours.
+        """Structures ``[N, s]`` of the networks' genes, and of some others, which have no neighbours.
 
         Args:
             edges: of every network, numbered as here.
@@ -109,7 +108,7 @@ def randomised(file: WeightedNetwork, random: np.random.Generator) -> WeightedNe
     return replace(file, network=network, weights=None if file.weights is None else random.permutation(file.weights))
 
 
-def _links(level: Level, places: Ids, likeness: NDArray[np.float32]) -> Network:
+def _links(level: Level, places: Ids, likeness: Array) -> Network:
     found = nearest(likeness, level.network.among(places))
     return Network.of(places[found.sources], places[found.targets], level.network.genes)
 

@@ -12,7 +12,7 @@ import torch
 from ugrn.runtime.errors import InputError
 
 from ...model.base import Loaded, Origin
-from ...model.checkpoint_files import check_heads, find_file, finite, positive, read_json, read_state
+from ...model.checkpoint_files import find_file, finite, positive, read_json, read_state, width_and_heads
 from ...model.family import Family
 from ...model.layers import PostNormLayer
 from ...model.weights import Weights, checkpoint_metadata
@@ -23,11 +23,7 @@ EPS = 1e-12
 
 
 def load(folder: Path, options: GeneformerOptions) -> Loaded:
-    """Read a Hugging Face folder with the token and median dictionaries in it.
-
-    Raises:
-        InputError: a file is missing or damaged, the dictionaries do not fit, or the weights are not Geneformer's.
-    """
+    """Read a Hugging Face folder with the token and median dictionaries in it; raises as `Family.load`."""
     if not options.temperature > 0:
         message = f"temperature {options.temperature}: expected a number above 0"
         raise InputError(message)
@@ -57,8 +53,7 @@ def _sizes(path: Path) -> Sizes:
     if config.get("hidden_act", "relu") != "relu" or config.get("position_embedding_type", "absolute") != "absolute":
         message = f"{path}: hidden_act {config.get('hidden_act')!r}; expected relu and absolute positions"
         raise InputError(message)
-    width, heads = positive(config, "hidden_size", path), positive(config, "num_attention_heads", path)
-    check_heads(width, heads, ("hidden_size", "num_attention_heads"), path)
+    width, heads = width_and_heads(config, "hidden_size", "num_attention_heads", path)
     return Sizes(
         width=width,
         heads=heads,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ugrn.runtime.artifact.manifest import BackboneShape
 
 from ...model.base import BackboneCard, Readout, VirtualCells
-from ...model.layers import PostNormLayer
+from ...model.layers import PostNormLayer, interpolated
 from ...model.streams import Context, alike, encode
 
 CARD = BackboneCard(
@@ -78,17 +78,11 @@ class Geneformer(nn.Module):
         self.shape = BackboneShape(width, sizes.heads, sizes.feedforward, sizes.layers, vocabulary=vocabulary)
         self.words = nn.Embedding(len(symbols), width)
         self.positions = nn.Embedding(sizes.positions, width)
-        for name in ("mask", "cls", "eos", "kind"):  # word vectors of the special tokens, and token type 0
-            self.register_buffer(name, torch.zeros(width))
-        self.mask: Tensor
-        self.cls: Tensor
-        self.eos: Tensor
-        self.kind: Tensor
+        # Word vectors of the special tokens, and token type 0.
+        self.mask, self.cls, self.eos, self.kind = (nn.Buffer(torch.zeros(width)) for _ in range(4))
         self.framed = False  # True where <cls> and <eos> frame the cell (V2)
-        self.register_buffer("median", torch.ones(len(symbols)))
-        self.register_buffer("log_median", torch.zeros(len(symbols)))
-        self.median: Tensor
-        self.log_median: Tensor
+        self.median = nn.Buffer(torch.ones(len(symbols)))
+        self.log_median = nn.Buffer(torch.zeros(len(symbols)))
         self.embed_norm = nn.LayerNorm(width, eps=sizes.eps)
         self.stack = nn.ModuleList(
             PostNormLayer(width, sizes.heads, sizes.feedforward, eps=sizes.eps) for _ in range(sizes.layers)
@@ -201,9 +195,7 @@ class Geneformer(nn.Module):
     def _embed(self, words: Tensor, ranks: Tensor) -> Tensor:
         """Word vectors ``[..., d]`` at soft positions ``[R, ...]``, interpolated between whole ones."""
         ranks = torch.clamp(ranks, max=self._longest() - 1.0) + (1.0 if self.framed else 0.0)
-        below = torch.clamp(torch.floor(ranks.detach()), 0, self.positions.num_embeddings - 2)
-        table, at = self.positions.weight, below.long()
-        place = table[at] + (ranks - below).unsqueeze(-1) * (table[at + 1] - table[at])
+        place = interpolated(self.positions.weight, ranks, self.positions.num_embeddings - 1)
         return cast(Tensor, self.embed_norm(words + place + self.kind))
 
     def _fixed(self, word: Tensor, places: Tensor) -> Tensor:

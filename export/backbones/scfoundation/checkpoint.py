@@ -13,7 +13,7 @@ import torch
 from ugrn.runtime.errors import InputError
 
 from ...model.base import Loaded, Origin
-from ...model.checkpoint_files import check_heads, find_file, finite, named, positive, read_state
+from ...model.checkpoint_files import find_file, finite, named, positive, read_state, width_and_heads
 from ...model.family import Family
 from ...model.layers import stock_names
 from ...model.performer import PerformerLayer, fill_performer
@@ -41,11 +41,7 @@ class ScFoundationOptions:
 
 
 def load(folder: Path, options: ScFoundationOptions) -> Loaded:
-    """Read a folder with ``models.ckpt`` and the gene list of the authors' repository.
-
-    Raises:
-        InputError: a file is missing or damaged, or the weights are not those of scFoundation.
-    """
+    """Read a folder with ``models.ckpt`` and the gene list of the authors' repository; raises as `Family.load`."""
     path = find_file(folder, ["models.ckpt", "models1.ckpt"])
     whole = read_state(path)
     entry = whole.get(options.part)
@@ -87,14 +83,14 @@ def _sizes(config: Any, path: Path) -> Sizes:
     ):
         message = f"{path}: model {kind!r}; expected mae_autobin with a transformer encoder and a performer decoder"
         raise InputError(message)
-    check_heads(positive(encoder, "hidden_dim", path), positive(encoder, "heads", path), ("hidden_dim", "heads"), path)
+    width, heads = width_and_heads(encoder, "hidden_dim", "heads", path)
     return Sizes(
         genes=positive(metadata, "seq_len", path) - 2,
         bins=positive(metadata, "bin_num", path),
         alpha=finite(metadata, "bin_alpha", path, 1.0),
-        width=positive(encoder, "hidden_dim", path),
+        width=width,
         layers=positive(encoder, "depth", path),
-        heads=positive(encoder, "heads", path),
+        heads=heads,
         decoder_width=positive(decoder, "hidden_dim", path),
         decoder_layers=positive(decoder, "depth", path),
         decoder_heads=positive(decoder, "heads", path),

@@ -74,10 +74,8 @@ class ScFoundation(nn.Module):
         wide = max(sizes.width, sizes.decoder_width)
         layers = sizes.layers + sizes.decoder_layers
         self.shape = BackboneShape(wide, sizes.decoder_heads, 4 * wide, layers, sizes.genes + 2, features)
-        self.depth: Tensor
-        self.register_buffer("depth", torch.tensor(depth))  # values of T and S
-        self.register_buffer("depth_places", torch.tensor([sizes.genes, sizes.genes + 1]))
-        self.depth_places: Tensor
+        self.depth = nn.Buffer(torch.tensor(depth))  # values of T and S
+        self.depth_places = nn.Buffer(torch.tensor([sizes.genes, sizes.genes + 1]))
         self.token_emb = ValueEmbedding(sizes.bins, sizes.width, sizes.alpha)
         self.pos_emb = nn.Embedding(sizes.genes + 2, sizes.width)
         self.stack = nn.ModuleList(

@@ -31,11 +31,7 @@ UNUSED = {
 
 
 def load(folder: Path, options: ScGPTOptions) -> Loaded:
-    """Read a checkpoint folder.
-
-    Raises:
-        InputError: a file is missing or damaged, or the weights are not those of an scGPT checkpoint.
-    """
+    """Read a checkpoint folder; raises as `Family.load`."""
     args_path = find_file(folder, ["args.json"])
     args = read_json(args_path)
     vocabulary_path = find_file(folder, ["vocab.json", "default_census_vocab.json"])

@@ -83,22 +83,14 @@ class ScGPT(nn.Module):
         self.card = card
         self.shape = BackboneShape(parts.width, parts.heads, parts.feedforward, parts.layers)
         width, decoded = parts.width, parts.width + parts.batch_width
-        self.genes: Tensor
-        self.cls: Tensor
-        self.flag: Tensor
-        self.plain: Tensor
-        self.moved: Tensor
-        self.scale: Tensor
-        self.shift: Tensor
-        self.batch: Tensor
-        self.register_buffer("genes", torch.zeros(len(symbols), width))  # normalised gene vectors
-        self.register_buffer("cls", torch.zeros(width))  # the <cls> gene vector and its value
-        self.register_buffer("flag", torch.zeros(width))  # stands for the value of a generated token
-        self.register_buffer("plain", torch.zeros(width))  # flag of an unperturbed gene
-        self.register_buffer("moved", torch.zeros(width))  # flag of the source
-        self.register_buffer("scale", torch.ones(width))  # batch norm
-        self.register_buffer("shift", torch.zeros(width))
-        self.register_buffer("batch", torch.zeros(parts.batch_width))
+        self.genes = nn.Buffer(torch.zeros(len(symbols), width))  # normalised gene vectors
+        self.cls = nn.Buffer(torch.zeros(width))  # the <cls> gene vector and its value
+        self.flag = nn.Buffer(torch.zeros(width))  # stands for the value of a generated token
+        self.plain = nn.Buffer(torch.zeros(width))  # flag of an unperturbed gene
+        self.moved = nn.Buffer(torch.zeros(width))  # flag of the source
+        self.scale = nn.Buffer(torch.ones(width))  # batch norm
+        self.shift = nn.Buffer(torch.zeros(width))
+        self.batch = nn.Buffer(torch.zeros(parts.batch_width))
         self.value_encoder = ValueEncoder(width)
         self.stack = nn.ModuleList(PostNormLayer(width, parts.heads, parts.feedforward) for _ in range(parts.layers))
         self.decoder = leaky_mlp(decoded, width)

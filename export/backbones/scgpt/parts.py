@@ -11,7 +11,7 @@ from typing import Any
 from ugrn.runtime.errors import InputError
 
 from ...model.base import NO_PREDICTION, BackboneCard, Readout
-from ...model.checkpoint_files import check_heads, finite, positive
+from ...model.checkpoint_files import finite, positive, width_and_heads
 from ...model.weights import Weights
 
 LICENCE = "MIT (code); the authors state no licence for the weights"
@@ -87,8 +87,7 @@ def parts_of(weights: Weights, args: Mapping[str, Any], path: Path, options: ScG
             "only continuous value encoding with post-norm layers and a <cls> token, as released, can be probed"
         )
         raise InputError(message)
-    width, heads = positive(args, "embsize", path), positive(args, "nheads", path)
-    check_heads(width, heads, ("embsize", "nheads"), path)
+    width, heads = width_and_heads(args, "embsize", "nheads", path)
     zero = weights.has("decoder.zero_logit.") or weights.has("decoder.coeff_decoder.zero_logit.")
     if options.zero_probability and not zero:
         message = f"{weights.path}: zero-probability was asked for, but the checkpoint has no decoder.zero_logit"

@@ -328,6 +328,14 @@ def _metadata(**changes: Any) -> Callable[[Path], None]:
     return change
 
 
+def _size(**changes: int) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        size = json.loads((folder / "adapted.json").read_text())["size"]
+        _metadata(size=size | changes)(folder)
+
+    return change
+
+
 def _edges(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Callable[[Path], None]:
     return lambda folder: change(pl.read_parquet(folder / "network.parquet")).write_parquet(folder / "network.parquet")
 
@@ -347,6 +355,8 @@ DAMAGE = {
     "no json": (_change("adapted.json", b"{"), "not an adapted backbone"),
     "newer": (_metadata(format=9), "upgrade ugrn"),
     "other size": (_metadata(size={"width": 3}), "not an adapted backbone"),
+    "size of no weights": (_size(structure=4 * 10**11), "not an adapted backbone"),
+    "depth of no weights": (_size(depth=10**12), "not an adapted backbone"),
     "adapted twice": (_metadata(family="adapted"), "cannot be adapted again"),
     "other family": (_metadata(family="nonsense"), "'nonsense' is not known"),
     "other readout": (_metadata(readout="gen"), "readout 'gen'"),

@@ -151,10 +151,17 @@ def test_weights_that_were_changed_are_refused(copied: Path) -> None:
 
 
 CHANGES: dict[str, tuple[Callable[[Weights], Weights], str]] = {
-    "other shape": (lambda weights: weights | {"cls": torch.zeros(3)}, "size mismatch for cls"),
-    "fewer tensors": (lambda weights: {k: v for k, v in weights.items() if k != "gate.weight"}, "Missing .*gate"),
-    "half a head": (lambda weights: {k: v for k, v in weights.items() if k != "mask"}, "Missing .*mask"),
-    "more tensors": (lambda weights: weights | {"stack.2.out.bias": torch.zeros(16)}, "Unexpected .*stack"),
+    "other shape": (lambda weights: weights | {"cls": torch.zeros(3)}, r"cls has shape \[3\], expected \[16\]"),
+    "fewer tensors": (
+        lambda weights: {k: v for k, v in weights.items() if k != "gate.weight"},
+        "missing: gate",
+    ),
+    "half a head": (lambda weights: {k: v for k, v in weights.items() if k != "mask"}, "missing: mask"),
+    "not finite": (lambda weights: weights | {"cls": weights["cls"] * float("nan")}, "cls holds NaN"),
+    "more tensors": (
+        lambda weights: weights | {"stack.2.out.bias": torch.zeros(16)},
+        "not part of .*stack.2.out",
+    ),
 }
 
 
@@ -172,6 +179,18 @@ def test_manifests_of_another_shape_are_one_clear_error(sizes: dict[str, int], c
     edit_manifest(copied, lambda manifest: manifest["shape"].update(sizes))
     with pytest.raises(InputError, match=r"weights\.safetensors: does not fit the shape"):
         load_backbone("mini", copied)
+
+
+def test_sizes_that_are_none_are_one_clear_error(tmp_path: Path, new_backbone: Callable[[int], MiniBackbone]) -> None:
+    save_checkpoint(Checkpoint(new_backbone(0), {}, [], {}), tmp_path)
+    path = tmp_path / "pretrained.json"
+    recorded = json.loads(path.read_text())
+    size = recorded["size"]
+    wrong = [size | {name: each} for name in size if name != "text_width" for each in (None, "x", [1], 0, -1, 10**12)]
+    for each in (None, [1], {}, size | {"text_width": "x"}, *wrong):
+        path.write_text(json.dumps(recorded | {"size": each}))
+        with pytest.raises(InputError, match="not a pretrained mini backbone"):
+            load_checkpoint(tmp_path)
 
 
 def test_weights_that_are_no_safetensors_are_one_clear_error(copied: Path) -> None:

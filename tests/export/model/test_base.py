@@ -31,9 +31,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ugrn.export.bundle.folder import ExportSettings, write_artifact
+from ugrn.export.bundle.artifact import ExportSettings, write_artifact
 from ugrn.export.model.base import BackboneCard, Origin, VirtualCells
-from ugrn.runtime.artifact.folder import BackboneShape
+from ugrn.runtime.artifact.manifest import BackboneShape
 
 
 class Model:
