@@ -49,8 +49,8 @@ def read_table(path: Path) -> pl.DataFrame:
         if path.suffix.lower() == ".parquet":
             table = pl.read_parquet(path).with_columns(pl.all().cast(pl.String))
         else:
-            tabs = len(pl.read_csv(path, separator="\t", n_rows=0, infer_schema=False).columns)
-            separator = "\t" if tabs > 1 else ","
+            with open_text(path) as file:
+                separator = "\t" if b"\t" in file.readline() else ","
             table = pl.read_csv(path, separator=separator, infer_schema=False)
     except UNREADABLE_TABLE as error:
         message = f"{path}: cannot be read as a table ({error}); expected .tsv, .csv (also .gz) or .parquet"

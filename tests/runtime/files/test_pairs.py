@@ -80,7 +80,7 @@ def test_chunks_join_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("a.csv", b"\xff\xfe\x00,\x00\n", "UTF-8"),
         ("a.csv", b"A,B\nC\nD,E\n", "line 2"),
         ("a.csv.gz", b"not gzip", "gz"),
-        ("a.parquet", b"not parquet", "Parquet"),
+        ("a.parquet", b"not parquet", "damaged, or not what its name says"),
         ("a.h5", b"not hdf5", "pair batches"),
     ],
 )
