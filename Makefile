@@ -7,7 +7,7 @@ EXTRAS := cpu,bench,pandas,test,text
 PIP := -m pip --quiet --disable-pip-version-check
 export LOCK
 
-.PHONY: demo test test-latest fast soak check bench lock release clean
+.PHONY: demo test test-latest fast published soak check bench lock release clean
 
 demo: $(DEMO)/ready  ## lean install (no torch), then score the bundled artifact's example pairs
 	$(DEMO)/bin/ugrn score --example -o demo-edges.csv --top 15
@@ -20,6 +20,9 @@ test: check  ## everything that must hold before a merge: ruff, mypy strict, the
 
 fast: $(DEV)/ready  ## what neither exports nor trains
 	$(PYTEST) -m "not slow"
+
+published: $(DEV)/ready  ## whole models at their published sizes, against plain references, minutes of them
+	$(PYTEST) -m published
 
 soak: $(DEV)/ready  ## random inputs, attacks and kills with new seeds for SOAK minutes (5)
 	$(DEV)/bin/python -m tests.soak

@@ -54,14 +54,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--soak"):
         items[:] = [item for item in items if is_random(item)]
         standard.Random(config.getoption("--seed")).shuffle(items)
-    elif "soak" not in config.option.markexpr:
-        items[:] = [item for item in items if not item.get_closest_marker("soak")]
+    elif "published" not in config.option.markexpr:
+        items[:] = [item for item in items if not item.get_closest_marker("published")]
 
 
 def is_random(item: pytest.Item) -> bool:
-    """True for tests that another seed changes, for those of attacks and crashes, and those kept for the soak."""
+    """True for tests that another seed changes, and for those of attacks and crashes."""
     drawn = "random" in getattr(item, "fixturenames", ()) or hypothesis.is_hypothesis_test(getattr(item, "obj", None))
-    return drawn or item.path.parent.name in ("attacks", "crash") or item.get_closest_marker("soak") is not None
+    return drawn or item.path.parent.name in ("attacks", "crash")
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:

@@ -30,9 +30,11 @@ WHOLE = {"GENES": 16_906, "LAYERS": 6}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sizes", [{"GENES": 5000}, pytest.param(WHOLE, marks=pytest.mark.soak)], ids=["wide", "whole"])
+@pytest.mark.parametrize(
+    "sizes", [{"GENES": 5000}, pytest.param(WHOLE, marks=pytest.mark.published)], ids=["wide", "whole"]
+)
 def test_published_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]) -> None:
-    """Published widths; more layers and genes of the same kind, minutes of them, in the soak."""
+    """Published widths; more layers and genes of the same kind, minutes of them, in `make published`."""
     for name, size in (WIDE | sizes).items():
         monkeypatch.setattr(scbert, name, size)
     torch.manual_seed(0)

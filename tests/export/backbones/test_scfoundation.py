@@ -38,9 +38,11 @@ WHOLE = {"GENES": 19_264, "LAYERS": 12, "DECODED_LAYERS": 6}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sizes", [{"GENES": 5000}, pytest.param(WHOLE, marks=pytest.mark.soak)], ids=["wide", "whole"])
+@pytest.mark.parametrize(
+    "sizes", [{"GENES": 5000}, pytest.param(WHOLE, marks=pytest.mark.published)], ids=["wide", "whole"]
+)
 def test_published_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]) -> None:
-    """Published widths; more layers and genes of the same kind, a few minutes of them, in the soak."""
+    """Published widths; more layers and genes of the same kind, minutes of them, in `make published`."""
     for name, size in (WIDE | sizes).items():
         monkeypatch.setattr(scfoundation, name, size)
     torch.manual_seed(0)
