@@ -85,3 +85,18 @@ def test_links_lead_somewhere(document: Path) -> None:
             headings = re.findall("^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
             plain = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
             assert anchor in plain, target
+
+
+def test_the_walks_lead_through_modules_that_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    walks = text.partition("## Three walks")[2].partition("## Three decisions")[0]
+    named = {
+        name
+        for row in re.findall(r"^\| \w[^|]*\| (.*?) \|", walks, re.MULTILINE)
+        for name in re.findall("`(.*?)`", row)
+    }
+    assert len(named) > 15
+    for name in named:
+        path = name.removeprefix("runtime.").replace(".", "/")
+        found = [ROOT / room / f"{path}{end}" for room in ("runtime", "export") for end in (".py", "/__init__.py")]
+        assert any(each.is_file() for each in found), name
