@@ -6,6 +6,7 @@ PACKAGES := runtime cli artifacts export web
 EXTRAS := cpu,bench,pandas,test,text
 PIP := -m pip --quiet --disable-pip-version-check
 export LOCK
+export MYPYPATH := $(CURDIR)/$(DEV)/types
 
 .PHONY: demo test test-latest fast published soak check bench lock release clean
 
