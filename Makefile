@@ -52,7 +52,7 @@ clean:
 
 $(DEMO)/ready: $(LOCK) $(shell git ls-files $(PACKAGES) pyproject.toml README.md)
 	$(PYTHON) -m venv $(DEMO)
-	$(DEMO)/bin/python $(PIP) install -c $(LOCK) setuptools
+	$(DEMO)/bin/python $(PIP) install --upgrade -c $(LOCK) setuptools
 	$(DEMO)/bin/python $(PIP) install -c $(LOCK) --no-build-isolation '.[cpu]'
 	rm -rf build *.egg-info
 	touch $@
@@ -60,7 +60,7 @@ $(DEMO)/ready: $(LOCK) $(shell git ls-files $(PACKAGES) pyproject.toml README.md
 # Editable: a change of a module needs no new install. The type checker reads packages by their names, from links.
 $(DEV)/ready: $(LOCK) pyproject.toml
 	$(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/python $(PIP) install -c $(LOCK) setuptools
+	$(DEV)/bin/python $(PIP) install --upgrade -c $(LOCK) setuptools
 	$(DEV)/bin/python $(PIP) install -c $(LOCK) --no-build-isolation -e '.[$(EXTRAS)]'
 	mkdir -p $(DEV)/types/ugrn
 	for package in $(PACKAGES); do ln -sfn "$(CURDIR)/$$package" $(DEV)/types/ugrn/$$package; done
