@@ -39,7 +39,7 @@ test-latest:  ## the same with the newest versions of everything, as if there we
 
 lock: $(DEV)/ready  ## choose the newest versions anew, for constraints.txt
 	$(DEV)/bin/uv pip compile pyproject.toml $(foreach extra,$(subst $(comma), ,$(EXTRAS)),--extra $(extra)) \
-		--universal --python-version 3.11 --upgrade --no-annotate --custom-compile-command "make lock" -o $(LOCK)
+		--universal --python-version 3.11 --upgrade --quiet --no-annotate --custom-compile-command "make lock" -o $(LOCK)
 
 bench: $(DEV)/ready  ## the bundled artifact on real networks, next to controls; needs ../shared/data, 40 minutes
 	$(DEV)/bin/ugrn benchmark ../shared/data -o benchmark-results
