@@ -54,8 +54,8 @@ def open_base(reference: str | None, family: str | None = None, settings: Sequen
     if folder is not None and (family is not None or (folder.is_dir() and not (folder / MANIFEST).is_file())):
         family = family or "mini"
         refuse_adapted(family)
-        check_links(folder)
         loaded = load_backbone(family, folder, settings)
+        check_links(folder)
         return Base(family, tuple(settings), loaded, partial(copy_checkpoint, folder), {"checkpoint": folder.name})
     if family is not None or settings:
         message = "--family and --set are for checkpoint folders; give one, or leave them out for an artifact"

@@ -118,8 +118,10 @@ def finish_blocks(
     missing = [index for index in range(len(ends)) if index not in shards]
     with closing(compute(missing)) as computed:
         for index, done in enumerate(ends):
-            if index not in shards:
+            new = index not in shards
+            if new:
                 shards[index] = next(computed)
             elif resume is not None:
                 resume(shards[index])
-            progress(done, ends[-1])
+            if new or done == ends[-1]:  # the pairs of an earlier run are not in the rate of this one
+                progress(done, ends[-1])

@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from ugrn.cli import export
+from ugrn.export.adapter.adapt import open_base
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.backbones.mini_checkpoint import Checkpoint, save_checkpoint
 from ugrn.export.registry import families, load_backbone
@@ -150,3 +151,14 @@ def test_the_help_of_export_names_the_families() -> None:
     assert all(f"{name}," in argument.help for name in (*ours, "adapted"))
     listed = (root / "docs" / "bring-your-own-checkpoint.md").read_text()
     assert all(f"| `{name}` |" in listed for name in ours if name != "mini")
+
+
+@pytest.mark.parametrize("family", families())
+def test_a_folder_that_is_not_there_is_named(family: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for name in ("nowhere", "file"):
+        with pytest.raises(InputError, match=f"{name}: no such folder; expected a checkpoint folder of {family}"):
+            load_backbone(family, tmp_path / name)
+        if family != "adapted":
+            with pytest.raises(InputError, match="no such folder"):
+                open_base(str(tmp_path / name), family)
