@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class Artifact:
         path = self.folder / EMBEDDINGS
         try:
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             message = f"{path}: not a readable matrix ({error}); export the artifact again"
             raise ArtifactError(message) from error
         if values.ndim != 2 or len(values) != len(self.names.symbols) or values.dtype != np.float16:

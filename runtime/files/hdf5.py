@@ -21,8 +21,16 @@ def write_genes(file: h5py.File, genes: Sequence[str]) -> None:
 
 
 def read_genes(file: h5py.File) -> list[str]:
-    """The names, G."""
-    return list(file[GENES].asstr()[:])
+    """The names, G.
+
+    Raises:
+        UNREADABLE_HDF5: there are none, or they are no column of text.
+    """
+    names = file[GENES].asstr()
+    if names.ndim != 1:
+        message = f"/{GENES} has {names.ndim} dimensions"
+        raise ValueError(message)
+    return list(names[:])
 
 
 def point_into(count: int, source: NDArray[Any], target: NDArray[Any]) -> bool:

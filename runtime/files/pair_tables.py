@@ -96,12 +96,17 @@ def _unnamed(fields: Sequence[str]) -> list[str]:
 
 def _split_first(line: str, tabs: bool) -> tuple[str, list[str]]:
     """Separator and fields of a first line: by column names, else by file name, else by count."""
-    ways = {sep: [field.strip() for field in next(csv.reader([line], delimiter=sep), [])] for sep in "\t,;"}
+    ways = {separator: [field.strip() for field in _fields(line, separator)] for separator in "\t,;"}
     for separator, fields in ways.items():
         if _places(fields) is not None:
             return separator, fields
     separator = "\t" if tabs and "\t" in line else max(ways, key=lambda sep: len(ways[sep]))
     return separator, ways[separator]
+
+
+def _fields(text: str, separator: str) -> list[str]:
+    """The fields of a record, which may span lines where it is quoted."""
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
 
 
 def _line_chunks(path: Path) -> Iterator[list[tuple[int, bytes]]]:
@@ -149,11 +154,12 @@ def _parse(rows: list[tuple[int, bytes]], separator: str, columns: list[tuple[in
             infer_schema_length=0,
         )
     except UNREADABLE_TABLE as error:
-        for number, line in rows:
-            found = len(next(csv.reader([line.decode(errors="replace")], delimiter=separator)))
-            if found > most:
-                message = f"{path}, line {number}: found {found} columns; expected {most}, as in the first line"
-                raise PairListError(message) from error
+        for first, record in rows:
+            for number, line in enumerate(record.decode(errors="replace").splitlines(), first):
+                found = len(_fields(line, separator))
+                if found > most:
+                    message = f"{path}, line {number}: found {found} columns; expected {most}, as in the first line"
+                    raise PairListError(message) from error
         message = f"{path}, from line {rows[0][0]}: cannot be read as a table ({error})"
         raise PairListError(message) from error
     return table.select(pl.col(str(place)).alias(name) for place, name in columns)

@@ -104,12 +104,13 @@ def _intern(chunks: Iterator[pl.DataFrame], header: bool | None, where: str) -> 
         clean = chunk.select(pl.col(ENDS).cast(pl.String).str.strip_chars().fill_null(""))
         for name in pl.concat([column.unique(maintain_order=True) for column in clean]).to_list():
             numbers.setdefault(name, len(numbers))
-        parts.append(clean.select(pl.all().replace_strict(numbers, return_dtype=pl.Int32).cast(pl.Int32)))
+        if len(clean):
+            parts.append(clean.select(pl.all().replace_strict(numbers, return_dtype=pl.Int32).cast(pl.Int32)))
         extra.append(chunk.drop(ENDS))
-    if not parts:
+    if not extra:
         message = f"{where}: no pairs found; expected one source and one target per line"
         raise PairListError(message)
-    codes = pl.concat(parts, rechunk=True)
+    codes = pl.concat([pl.DataFrame(schema=dict.fromkeys(ENDS, pl.Int32)), *parts], rechunk=True)
     source, target = (codes[end].to_numpy(writable=True) for end in ENDS)
     others = pl.concat(extra, rechunk=True)
     if header is not None:

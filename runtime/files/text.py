@@ -50,7 +50,8 @@ def read_table(path: Path) -> pl.DataFrame:
             table = pl.read_parquet(path).with_columns(pl.all().cast(pl.String))
         else:
             with open_text(path) as file:
-                separator = "\t" if b"\t" in file.readline() else ","
+                first = next((line for line in file if line.strip()), b"")
+            separator = "\t" if b"\t" in first else ","
             table = pl.read_csv(path, separator=separator, infer_schema=False)
     except UNREADABLE_TABLE as error:
         message = f"{path}: cannot be read as a table ({error}); expected .tsv, .csv (also .gz) or .parquet"

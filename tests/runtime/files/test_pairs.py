@@ -79,6 +79,9 @@ def test_chunks_join_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("a.csv", b"NANOG\nSOX2\n", "one column"),
         ("a.csv", b"\xff\xfe\x00,\x00\n", "UTF-8"),
         ("a.csv", b"A,B\nC\nD,E\n", "line 2"),
+        ("a.csv", b'source,target,note\nA,B,5"\nC,D,x,extra\nE,F,3"\n', "line 3: found 4 columns; expected 3"),
+        ("a.csv", b'source,target,note\nA,B,5" x\nC,D,x\nE,F,3" x\n', "from line 2: cannot be read as a table"),
+        ("a.csv", b"source,target\rA,B\r", "no pairs"),
         ("a.csv.gz", b"not gzip", "gz"),
         ("a.parquet", b"not parquet", "damaged, or not what its name says"),
         ("a.h5", b"not hdf5", "pair batches"),
@@ -247,3 +250,26 @@ def test_damaged_files_are_one_clear_error(tmp_path: Path) -> None:
             read_pairs(path)
     with pytest.raises(PairListError, match="no pairs"):
         read_pairs([])
+
+
+def test_fields_that_span_lines_are_read_in_rows_and_in_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('source,target,"no\nte"\nA,B,"one\ntwo"\nC,D,3\n')
+    read = read_pairs(path)
+    assert read.extra.to_dict(as_series=False) == {"no\nte": ["one\ntwo", "3"]}
+    assert [read.genes[code] for code in (*read.source, *read.target)] == ["A", "C", "B", "D"]
+
+
+def test_frames_without_rows_have_no_pairs() -> None:
+    empty = pl.DataFrame(schema={"source": pl.String, "target": pl.String, "note": pl.String})
+    read = read_pairs(empty)
+    assert (len(read), read.genes, read.extra.columns) == (0, [], ["note"])
+    assert read.source.dtype == read.target.dtype == np.int32
+
+
+def test_names_that_are_no_column_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("genes/symbol", data=[["A", "B"]], dtype=h5py.string_dtype())
+        file["pairs/source"], file["pairs/target"] = [0], [1]
+    with pytest.raises(PairListError, match="genes/symbol has 2 dimensions"):
+        read_pairs(tmp_path / "a.h5")

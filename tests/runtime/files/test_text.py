@@ -51,3 +51,8 @@ def test_tables_that_cannot_be_read(tmp_path: Path, name: str, raw: bytes | None
         (tmp_path / name).write_bytes(raw)
     with pytest.raises(InputError, match=words):
         read_table(tmp_path / name)
+
+
+def test_the_first_line_that_is_not_blank_tells_the_separator(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("\n gene\tstart \nA\t1\n")
+    assert read_table(tmp_path / "t.txt").columns == [" gene", "start "]
