@@ -155,8 +155,8 @@ def _parse(rows: list[tuple[int, bytes]], separator: str, columns: list[tuple[in
         )
     except UNREADABLE_TABLE as error:
         for first, record in rows:
-            for number, line in enumerate(record.decode(errors="replace").splitlines(), first):
-                found = len(_fields(line, separator))
+            for number, text in enumerate(record.decode(errors="replace").splitlines(), first):
+                found = len(_fields(text, separator))
                 if found > most:
                     message = f"{path}, line {number}: found {found} columns; expected {most}, as in the first line"
                     raise PairListError(message) from error
