@@ -55,9 +55,6 @@ def load_backbone(family: str, folder: Path, settings: Iterable[str] = ()) -> Lo
     if len(offers[family]) > 1:
         message = f"backbone {family!r} is offered by {' and '.join(offers[family])}; uninstall all of them but one"
         raise InputError(message)
-    if not folder.is_dir():
-        message = f"{folder}: no such folder; expected a checkpoint folder of {family}"
-        raise InputError(message)
     if family == ADAPTED:
         _parse(family, NoOptions, settings)
         return _load_adapted(folder)

@@ -72,6 +72,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     Raises:
         InputError: a file is missing or does not fit the others.
     """
+    if not folder.is_dir():
+        message = f"{folder}: no such folder; expected one written by 'ugrn pretrain', or an artifact with weights"
+        raise InputError(message)
     if (folder / MANIFEST).is_file() and not (folder / METADATA_FILE).exists():
         return _load_artifact(open_artifact(folder))
     path = folder / METADATA_FILE

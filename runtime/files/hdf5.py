@@ -26,11 +26,11 @@ def read_genes(file: h5py.File) -> list[str]:
     Raises:
         UNREADABLE_HDF5: there are none, or they are no column of text.
     """
-    names = file[GENES].asstr()
+    names = file[GENES]
     if names.ndim != 1:
         message = f"/{GENES} has {names.ndim} dimensions"
         raise ValueError(message)
-    return list(names[:])
+    return list(names.asstr()[:])
 
 
 def point_into(count: int, source: NDArray[Any], target: NDArray[Any]) -> bool:

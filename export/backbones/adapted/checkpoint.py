@@ -152,6 +152,9 @@ def read_adapted(folder: Path) -> AdaptedFolder:
     Raises:
         InputError: a file is missing or was changed.
     """
+    if not folder.is_dir():
+        message = f"{folder}: no such folder; expected one written by 'ugrn adapt'"
+        raise InputError(message)
     try:
         recorded = _recorded(read_json(folder / METADATA_FILE))
         size, state = _size(recorded["size"]), read_state(folder / WEIGHTS)
