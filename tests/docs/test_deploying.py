@@ -13,14 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.tracked import LOCK, ROOT, copy_tracked
 from ugrn.export.backbones.mini import MiniBackbone
 from ugrn.export.bundle.artifact import ExportSettings, write_artifact
 from ugrn.export.model.base import Origin
 from ugrn.runtime import RuntimeSettings, open_artifact
 from ugrn.runtime.engine.session import GraphSession
 
-ROOT = Path(__file__).resolve().parents[2]
-LOCK = os.environ.get("LOCK", str(ROOT / "constraints.txt"))
 TEXT = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
 
 
@@ -32,12 +31,7 @@ def block(language: str) -> str:
 
 @pytest.mark.slow
 def test_the_containers_pip_lines(tmp_path: Path) -> None:
-    (tmp_path / "src").mkdir()
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    for name in listed.decode().split("\0")[:-1]:
-        if (ROOT / name).is_file():
-            (tmp_path / "src" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tmp_path / "src" / name)
+    copy_tracked(tmp_path / "src")
     venv.create(tmp_path / "env", with_pip=True)
     env = os.environ | {"PATH": f"{tmp_path / 'env' / 'bin'}:{os.environ['PATH']}", "UGRN_OFFLINE": "1"}
     env.pop("PYTHONPATH", None)
